@@ -151,8 +151,8 @@ class Reloader(contextlib.AbstractAsyncContextManager["Reloader"]):
 
     async def __aenter__(self) -> Self:
         if self._enabled:
-            for path in (order_path(self._settings), report_path(self._settings)):
-                path.unlink(missing_ok=True)
+            for path in order_path(self._settings).parent.glob("reload*.json"):
+                path.unlink()
             self._prober = Prober(self._settings, (self._logs / "reload.log").open("ab"))
             self._first = asyncio.create_task(self._prober.check())
         return self
@@ -219,7 +219,7 @@ class Reloader(contextlib.AbstractAsyncContextManager["Reloader"]):
             print(f"reloaded   {names} in {time.monotonic() - began:.1f} s", flush=True)
 
     async def _order(self, error: str) -> str:
-        """Tells the api node; returns the error, or one that the node had."""
+        """Tells the api node; returns the error, or one that a process of the node had."""
         self._number += 1
         write_order(order_path(self._settings), Order(self._number, error))
         child = self._child("api")
@@ -228,13 +228,19 @@ class Reloader(contextlib.AbstractAsyncContextManager["Reloader"]):
         child.process.send_signal(signal.SIGHUP)
         try:
             async with asyncio.timeout(SERVE_SECONDS):
-                while (report := read_order(report_path(self._settings))) is None or report.number < self._number:
+                while len(reports := self._reports()) < self._settings.api_processes:
                     if child.process.returncode is not None:
                         return error
                     await asyncio.sleep(0.02)
         except TimeoutError:
             return error or f"the api node has not loaded the change within {SERVE_SECONDS:g} s; see its log"
-        return report.error
+        return next((report.error for report in reports if report.error), "")
+
+    def _reports(self) -> list[Order]:
+        """What the processes of the api node have answered so far."""
+        paths = [report_path(self._settings, process) for process in range(self._settings.api_processes)]
+        reports = [report for path in paths if (report := read_order(path)) is not None]
+        return [report for report in reports if report.number >= self._number]
 
 
 def indented(text: str) -> str:

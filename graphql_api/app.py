@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cluster.api_node.node import make_node
 from cluster.errors import PublicError, StoreUnavailable
 from cluster.node_registry import load_node_registry
-from cluster.observability import tracing
+from cluster.observability import metrics, tracing
 from cluster.observability.exposition import Exposition
 from cluster.settings import Settings, check_public, load_settings
 from cluster.system import gc_tuning
 from cluster.system.cloudwatch_metrics import publish_metrics
+from cluster.system.counts import Counts
+from cluster.system.liveness import liveness_loop
 from cluster.task_types.registry import Registry
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.connections import ConnectionRegistry
@@ -34,9 +36,11 @@ from graphql_api.http import files
 from graphql_api.http.array_downloads import download_array
 from graphql_api.http.blob_downloads import download
 from graphql_api.http.health import healthz, measure, readyz, show_metrics
+from graphql_api.http.heartbeat import heartbeat_loop
 from graphql_api.http.pages import page_routes
 from graphql_api.http.request_metrics import MetricsMiddleware, TracingMiddleware
 from graphql_api.http.table_downloads import Conversions, download_table
+from graphql_api.processes.member import Member
 from graphql_api.reloading import Reloading
 from graphql_api.request_path import path_of
 from graphql_api.schema.builder import Schema, make_schema
@@ -47,12 +51,15 @@ from graphql_api.transport.request_guard import RequestGuard
 from graphql_api.transport.websocket_endpoint import WebSocketEndpoint
 
 
-def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, registry: Registry | None = None, member: Member | None = None
+) -> Starlette:
     """Makes the ASGI application of one api node.
 
     Args:
         settings: default: from the environment.
         registry: default: loaded from the settings' task modules.
+        member: this process, if several share a port.
 
     Raises:
         SettingError, RegistryError: the node must not start.
@@ -61,6 +68,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     check_public(settings)
     registry = load_node_registry(settings) if registry is None else registry
     persisted = PersistedOperations(settings)
+    shared = member.counts if member is not None else None
+    make_counts = shared.counts if shared is not None else lambda _: Counts()
 
     def make(registry: Registry) -> Schema:
         return make_schema(registry, DocumentCache(settings, persisted))
@@ -72,10 +81,10 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        node = make_node(settings, registry)
-        app.state.node = node
+        node = make_node(settings, registry, shared)
+        app.state.node, app.state.member = node, member
         app.state.exposition = Exposition("api")
-        sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client)
+        sockets = app.state.sockets = ConnectionRegistry(settings.sockets_per_client, make_counts)
         authenticator = app.state.authenticator = Authenticator(settings, node.store, sockets)
 
         def endpoints(schema: Schema) -> dict[str, Any]:
@@ -95,7 +104,17 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             await before.end_sessions()
 
         app.state.graphql = endpoints(schema)
-        reloading = Reloading(node, make, serve)
+        reloading = Reloading(node, make, serve, member)
+        measured = partial(measure, app)
+        if member is None:
+            metrics.PROCESSES.labels("wanted").set(1)
+            metrics.PROCESSES.labels("serving").set(1)
+            alive = liveness_loop(settings, "api")
+            publishing: AbstractAsyncContextManager[None] = publish_metrics(settings, "api", measure=measured)
+        else:
+            # The parent writes the liveness file and publishes the metrics.
+            alive, publishing = heartbeat_loop(app, member, measured), nullcontext()
+        node.loops.append(alive)
         node.loops += [*authenticator.loops, *app.state.graphql["websocket"].loops]
         node.broadcast_listeners.append(authenticator.on_broadcast)
         await node.start()
@@ -104,10 +123,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         if settings.reload_task_modules:
             reloading.start()
         gc_tuning.freeze_gc()
+        alive.start()
         try:
-            async with publish_metrics(settings, "api", measure=partial(measure, app)):
+            async with publishing:
                 yield
         finally:
+            await alive.close()
             await reloading.loop.close()
             await app.state.graphql["websocket"].close()
             await authenticator.close()
@@ -124,7 +145,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         Route("/arrays/{key:path}", download_array),
         *page_routes(),
     ]
-    address_limits = AddressLimits(settings)
+    address_limits = AddressLimits(settings, make_counts)
     app = Api(
         {"http": graphql, "websocket": GraphQLRoute()},
         lambda served: ForwardedHeaders(

@@ -1,8 +1,9 @@
-"""One api process: the application served by uvicorn."""
+"""One api process: the application served by uvicorn, on its own port or as one of several on one port."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Final
 
 import uvicorn
@@ -13,16 +14,23 @@ from cluster.observability.tracing import set_up_tracing
 from cluster.settings import Settings, variable_of
 from cluster.settings.parsers import is_loopback
 from graphql_api.app import create_app
-from graphql_api.transport.uvicorn_internals import HttpProtocol, WebSocketProtocol
+from graphql_api.processes.member import Member
+from graphql_api.transport.uvicorn_internals import HttpProtocol, MemberServer, WebSocketProtocol
 
 logger = logging.getLogger(__name__)
 
+STARTUP_FAILURE: Final = 3
+"""The exit code of `uvicorn.run` if the application does not start."""
 PER_SOCKET_MESSAGES: Final = ("connection open", "connection closed", '%s - "WebSocket')
 """Prefixes of uvicorn's log messages about a single WebSocket."""
 
 
-def run_api(settings: Settings) -> None:
-    """Serves until SIGTERM or Ctrl-C, then gives requests `shutdown_seconds` to end and closes all connections."""
+def run_api(settings: Settings, member: Member | None = None) -> None:
+    """Serves until SIGTERM or Ctrl-C, then gives requests `shutdown_seconds` to end and closes all connections.
+
+    Args:
+        member: this process, if several share a port.
+    """
     set_up_logging(settings, "api")
     set_up_tracing("api")
     # uvicorn logs two lines per WebSocket, which would fill a busy node's disk.
@@ -33,7 +41,14 @@ def run_api(settings: Settings) -> None:
             settings.host,
             variable_of("allowed_hosts"),
         )
-    uvicorn.run(**server_options(settings, create_app(settings)))
+    app = create_app(settings, member=member)
+    if member is None:
+        uvicorn.run(**server_options(settings, app))
+        return
+    server = MemberServer(uvicorn.Config(**server_options(settings, app)), member)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def server_options(settings: Settings, app: ASGIApp) -> dict[str, Any]:

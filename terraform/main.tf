@@ -249,6 +249,7 @@ module "api_node" {
   environment = {
     HOST           = "0.0.0.0"
     PORT           = tostring(local.api_port)
+    API_PROCESSES  = tostring(var.api_processes)
     AUTHENTICATION = var.authentication
     ALLOW_PUBLIC   = var.authentication == "none" ? "true" : ""
     # The load balancer, whose address is any of its subnets': it alone reaches the nodes, and says who its clients are.

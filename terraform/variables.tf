@@ -537,6 +537,16 @@ variable "api_memory_mib" {
   }
 }
 
+variable "api_processes" {
+  type        = number
+  description = "Processes of one api node, which share its port: at most one for each 1024 of `api_cpu` pays. Each takes about 110 MB."
+  default     = 1
+  validation {
+    condition     = contains(range(1, 17), var.api_processes)
+    error_message = "api_processes: a whole number from 1 to 16."
+  }
+}
+
 variable "scheduler_cpu" {
   type        = number
   description = "CPU units of the scheduler."

@@ -52,7 +52,7 @@ from cluster.store.async_store import Store
 from cluster.store.blob_store import BlobStore
 from cluster.store.blob_url import open_blob_store
 from cluster.system.background import BackgroundLoop
-from cluster.system.liveness import liveness_loop
+from cluster.system.counts import Counts, CountTable
 from cluster.task_types.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -144,8 +144,12 @@ class Node:
         await self.store.close()
 
 
-def make_node(settings: Settings, registry: Registry | None = None) -> Node:
-    """Wires a node. Must be called in the event loop that will run it."""
+def make_node(settings: Settings, registry: Registry | None = None, shared: CountTable | None = None) -> Node:
+    """Wires a node. Must be called in the event loop that will run it.
+
+    Args:
+        shared: what several processes on one port count together.
+    """
     use_settings(settings)
     registry = load_node_registry(settings) if registry is None else registry
     node_id = uuid.uuid4().hex[:12]
@@ -203,7 +207,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         for listener in broadcast_listeners:
             listener(message)
 
-    deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast)
+    make_counts = shared.counts if shared is not None else lambda _: Counts()
+    deliveries = ResultDelivery(store, node_id, settings.subscription_limit, on_broadcast, make_counts)
     reloads = Reloads()
     served_versions = ServedVersions(store, registry)
     pruner = Pruner(store, node_id)
@@ -222,7 +227,7 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         paused_types.loop, recalls.loop, *slot_claimer.loops, *pruner.loops, *blob_deleter.loops,
         *(loop for recoverer in recoverers for loop in recoverer.loops),
         webhooks.table.loop, *webhook_deliverer.loops, *history_keeper.loops, *schedule_runner.loops,
-        served_versions.loop, liveness_loop(settings, "api"),
+        served_versions.loop,
     ]  # fmt: skip
     return Node(
         node_id=node_id,
@@ -259,8 +264,8 @@ def make_node(settings: Settings, registry: Registry | None = None) -> Node:
         readiness=Readiness(store, node_id, schedulers, deliveries, lambda: loops),
         audit=audit,
         policies=policies,
-        operation_rates=OperationRates(settings.operations_per_minute, policies),
-        waiters=Waiters(settings.waiters_per_client),
+        operation_rates=OperationRates(settings.operations_per_minute, policies, shared=shared),
+        waiters=Waiters(settings.waiters_per_client, make_counts),
         waits=WaitReader(store, schedulers, limits, paused_types),
         reloads=reloads,
         served_versions=served_versions,

@@ -1,4 +1,4 @@
-"""How many operations each caller may send to an api node, counted in its memory: refusing one costs no round trip."""
+"""How many operations each caller may send to an api node, counted in memory: refusing one costs no round trip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cluster.api_node.policy_cache import PolicyCache
+from cluster.system.counts import CountTable
 
 MAX_BUCKETS: Final = 10_000
 """Callers whose rates are remembered; beyond it the one is forgotten that has sent nothing for longest."""
@@ -18,12 +19,20 @@ class OperationRates:
     Args:
         limit: operations per minute of a caller; 0 for no limit. A tenant's policy takes its place.
         clock: the time, seconds.
+        shared: has the buckets if several processes share them.
     """
 
-    def __init__(self, limit: int, policies: PolicyCache, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limit: int,
+        policies: PolicyCache,
+        clock: Callable[[], float] = time.monotonic,
+        shared: CountTable | None = None,
+    ) -> None:
         self._limit = limit
         self._policies = policies
         self._clock = clock
+        self._shared = shared
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def limit_of(self, account: str) -> int:
@@ -37,6 +46,8 @@ class OperationRates:
         if not limit:
             return 0.0
         now = self._clock()
+        if self._shared is not None:
+            return self._shared.take_token(f"operations {caller}", limit, now)
         tokens, at = self._buckets.pop(caller, (float(limit), now))
         tokens = min(limit, tokens + (now - at) * limit / 60)
         is_taken = tokens >= 1

@@ -1,9 +1,13 @@
-"""Reloads of the task modules: `dask-graphql dev` orders them by a file and a signal, an api node reports by a file."""
+"""Reloads of the task modules: `dask-graphql dev` orders them by a file and a signal; each process of the api node
+reports by a file of its own."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +50,27 @@ def order_path(settings: Settings) -> Path:
     return Path(settings.data_dir).absolute() / "scratch" / "reload.json"
 
 
-def report_path(settings: Settings) -> Path:
-    """The file in which the api node answers it, with the same number."""
-    return order_path(settings).with_name("reloaded.json")
+def report_path(settings: Settings, process: int = 0) -> Path:
+    """The file in which a process of the api node answers it, with the same number."""
+    return order_path(settings).with_name(f"reloaded-{process}.json")
+
+
+@contextmanager
+def first_for(settings: Settings, number: int) -> Iterator[bool]:
+    """Tells whether this process is the first of its node to carry out an order; the others wait until it is done, and
+    one of them is the first if it failed. Blocks.
+
+    Args:
+        number: of the order.
+    """
+    done = order_path(settings).with_name("reloaded-cluster.json")
+    with done.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest = read_order(done)
+        is_first = newest is None or newest.number != number
+        yield is_first
+        if is_first:
+            write_order(done, Order(number))
 
 
 def write_order(path: Path, order: Order) -> None:

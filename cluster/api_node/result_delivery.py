@@ -27,6 +27,7 @@ from cluster.store.async_store import Store
 from cluster.store.clock import ShardClocks
 from cluster.store.record import Record, SubmissionOutcome
 from cluster.store.replies import SubmitReply
+from cluster.system.counts import Counts, MakeCounts
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +42,26 @@ class ResultDelivery:
         node: this node's id, unique among running nodes.
         limit: maximum number of subscribers.
         on_broadcast: called with each message to all nodes.
+        make_counts: makes the counts of subscribers.
 
     Attributes:
         followers: delivers events and the items of streams.
     """
 
-    def __init__(self, store: Store, node: str, limit: int, on_broadcast: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        limit: int,
+        on_broadcast: Callable[[str], None],
+        make_counts: MakeCounts = lambda _: Counts(),
+    ) -> None:
         self._store = store
         self.node = node
         self._clocks = ShardClocks()
         self._speculative = SpeculativeWatches()
         self._queue = WatchQueue()
-        self._topics = Topics(limit, self._queue, self._speculative, self._clocks)
+        self._topics = Topics(limit, self._queue, self._speculative, self._clocks, make_counts)
         self._watches = WatchLoop(store, node, self._queue, self._topics, self._speculative)
         self._channel = NodeChannel(store, node, self._queue, self._topics, self._speculative, on_broadcast)
         self.results = ResultReader(store)

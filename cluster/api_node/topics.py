@@ -21,6 +21,7 @@ from cluster.observability import metrics, tracing
 from cluster.observability.prometheus_internals import observe_times
 from cluster.store.clock import ShardClocks
 from cluster.store.record import Record, Run
+from cluster.system.counts import Counts, MakeCounts
 
 TRACED_SECONDS: Final = 60.0
 """Deliveries within this time after the end of a task belong to its trace; a kept result may be read days later."""
@@ -120,13 +121,22 @@ class Topics:
 
     Args:
         limit: maximum number of subscribers.
+        make_counts: makes the counts.
 
     Attributes:
         subscribers: current number of subscribers.
     """
 
-    def __init__(self, limit: int, queue: WatchQueue, speculative: SpeculativeWatches, clocks: ShardClocks) -> None:
+    def __init__(
+        self,
+        limit: int,
+        queue: WatchQueue,
+        speculative: SpeculativeWatches,
+        clocks: ShardClocks,
+        make_counts: MakeCounts = lambda _: Counts(),
+    ) -> None:
         self._limit = limit
+        self._counts = make_counts("subscriptions")
         self._queue = queue
         self._speculative = speculative
         self._clocks = clocks
@@ -154,7 +164,7 @@ class Topics:
         """Raises:
         TooManySubscriptions: the node cannot take so many more subscribers.
         """
-        if self.subscribers + count > self._limit:
+        if self._counts[""] + count > self._limit:
             raise TooManySubscriptions(f"this node has {self._limit} open subscriptions, its limit; try again later")
 
     def join(self, task_id: str) -> Topic:
@@ -165,6 +175,7 @@ class Topics:
         """
         self.require_room()
         self.subscribers += 1
+        self._counts.add("")
         topic = self._topics.get(task_id)
         if topic is None:
             topic = self._topics[task_id] = Topic(self._now(task_id))
@@ -180,6 +191,7 @@ class Topics:
     def leave(self, task_id: str, topic: Topic) -> None:
         """Removes one subscriber, and with the last one the topic."""
         self.subscribers -= 1
+        self._counts.add("", -1)
         if topic.empty and self._topics.get(task_id) is topic:
             del self._topics[task_id]
             if not topic.ended:

@@ -5,11 +5,11 @@ Each is a place among the node's subscriptions and a watch key in Redis, so they
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cluster.errors import TooManySubscriptions
+from cluster.system.counts import Counts, MakeCounts
 
 
 class Waiters:
@@ -17,11 +17,12 @@ class Waiters:
 
     Args:
         limit: maximum number per account.
+        make_counts: makes the counts.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, make_counts: MakeCounts = lambda _: Counts()) -> None:
         self._limit = limit
-        self._count: Counter[str] = Counter()
+        self._count = make_counts("waiters")
 
     @contextmanager
     def slots(self, account: str, count: int = 1) -> Iterator[None]:
@@ -44,19 +45,13 @@ class Waiters:
         """
         open_ = self._count[account]
         if open_ + count > self._limit:
-            self._discard_zero(account)
             raise TooManySubscriptions(
                 f"your subscriptions on this node wait for {open_} tasks and may wait for {self._limit}; {count} more "
                 "are too many",
                 limit=self._limit,
             )
-        self._count[account] = open_ + count
+        self._count.add(account, count)
 
     def remove(self, account: str, count: int = 1) -> None:
         """Ends what `add` began."""
-        self._count[account] -= count
-        self._discard_zero(account)
-
-    def _discard_zero(self, account: str) -> None:
-        if not self._count[account]:
-            del self._count[account]
+        self._count.add(account, -count)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 
-from cluster.observability.multiprocess import FOLDER_VARIABLE
+from cluster.observability.multiprocess import FOLDER_VARIABLE, counted_as
 from cluster.observability.prometheus_internals import count_in_files_of
 
 if FOLDER_VARIABLE in os.environ:
-    # Files are named by role, not by process id, so that a restarted worker process continues the counts.
-    count_in_files_of("worker" if multiprocessing.parent_process() else "nanny")
+    # Files are named by role, not by process id, so that a restarted process continues the counts.
+    count_in_files_of(counted_as())
 
 # A creation time beside every counter would double what is stored, and we do not use it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -47,6 +46,9 @@ class MetricDeclaration:
         return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
 
+Across: TypeAlias = Literal["max", "livemax", "livesum", "livemostrecent"]
+"""How the values of a gauge in several processes of one node become one; `live`: of those that run."""
+
 DECLARED: Final[list[MetricDeclaration]] = []
 """All metrics, in the order of their declaration."""
 
@@ -57,8 +59,8 @@ def counter(name: str, meaning: str, *roles: str, **labels: Sequence[str]) -> Co
     return metric
 
 
-def gauge(name: str, meaning: str, *roles: str, **labels: Sequence[str]) -> Gauge:
-    metric = Gauge(name, meaning, labels, "dask_graphql", registry=None, multiprocess_mode="max")
+def gauge(name: str, meaning: str, *roles: str, across: Across = "max", **labels: Sequence[str]) -> Gauge:
+    metric = Gauge(name, meaning, labels, "dask_graphql", registry=None, multiprocess_mode=across)
     _declare(metric, name, "gauge", meaning, roles, labels)
     return metric
 

@@ -17,6 +17,18 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 STATES: Final = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 
 INFO = gauge("info", "Always 1; the node's role and version.", *ROLES, role=(), version=())
+PROCESSES = gauge(
+    "processes",
+    "Processes of an api node: `wanted` (API_PROCESSES), and those that are `serving`.",
+    "api",
+    state=("wanted", "serving"),
+)
+PROCESS_RESTARTS = counter(
+    "process_restarts",
+    "Api processes that were started again because they had `ended`, or were `frozen` and killed.",
+    "api",
+    reason=("ended", "frozen"),
+)
 
 # Requests -------------------------------------------------------------------------------------------------------------
 
@@ -40,7 +52,7 @@ REFUSALS = counter(
 AUDIT_DROPPED = counter(
     "audit_dropped", "What the audit log does not have, because too much happened or Redis was unavailable.", "api"
 )
-SOCKETS = gauge("sockets_open", "Open WebSockets and event streams.", "api")
+SOCKETS = gauge("sockets_open", "Open WebSockets and event streams.", "api", across="livesum")
 SLOW_READERS = counter("slow_readers", "Connections closed because their client did not read.", "api")
 REFUSED_CONNECTIONS = counter(
     "refused_connections", "Connections refused because their address, or the node, had too many.", "api"
@@ -48,22 +60,31 @@ REFUSED_CONNECTIONS = counter(
 REFUSED_REQUESTS = counter(
     "refused_requests", "HTTP requests refused before they were read, by status: too large, too slow.", "api", status=()
 )
-ASYNCIO_TASKS = gauge("asyncio_tasks", "Tasks of the node's asyncio event loop.", "api")
+ASYNCIO_TASKS = gauge("asyncio_tasks", "Tasks of the node's asyncio event loops.", "api", across="livesum")
 
 # Tasks ----------------------------------------------------------------------------------------------------------------
 
 SUBMISSIONS = counter("submissions", "Accepted submissions by task type and outcome.", "api", task=(), outcome=())
 TASKS = gauge(
-    "tasks", "Records in Redis by state. Every api node reports the same value: use max, not sum.", "api", state=STATES
+    "tasks",
+    "Records in Redis by state. Every api node reports the same value: use max, not sum.",
+    "api",
+    across="livemostrecent",
+    state=STATES,
 )
 QUEUE_DEPTH = gauge(
-    "queue_depth", "QUEUED records in Redis by task type. Every api node reports the same value.", "api", task=()
+    "queue_depth",
+    "QUEUED records in Redis by task type. Every api node reports the same value.",
+    "api",
+    across="livemostrecent",
+    task=(),
 )
 QUEUE_AGE = gauge(
     "queue_oldest_seconds",
     "Age of the oldest QUEUED record, including one that waits for its `notBefore`. Every api node reports the same "
     "value.",
     "api",
+    across="livemostrecent",
 )
 DISPATCHED = counter(
     "dispatches",
@@ -124,7 +145,12 @@ HELD_TASKS = counter(
     "api",
     action=("claimed", "recalled"),
 )
-RECOVERER = gauge("recoverer_active", "1 on the api node that recovers tasks: the sum over all api nodes is 1.", "api")
+RECOVERER = gauge(
+    "recoverer_active",
+    "1 on the api node that recovers tasks: the sum over all api nodes is 1.",
+    "api",
+    across="livemax",
+)
 HISTORY_MINUTES = counter(
     "history_minutes", "Minutes of the history that this node has written: one a minute over all api nodes.", "api"
 )
@@ -155,8 +181,8 @@ UPLOADED_BYTES = counter("uploaded_bytes", "Bytes of files that were uploaded to
 
 # Delivery -------------------------------------------------------------------------------------------------------------
 
-SUBSCRIPTIONS = gauge("subscriptions_open", "Subscribers that wait for a task.", "api")
-WATCHES = gauge("watches_open", "Tasks that the node watches for its subscribers.", "api")
+SUBSCRIPTIONS = gauge("subscriptions_open", "Subscribers that wait for a task.", "api", across="livesum")
+WATCHES = gauge("watches_open", "Tasks that the node watches for its subscribers.", "api", across="livesum")
 DELIVERIES = counter(
     "deliveries",
     "Final records, events, items of streams, lines of logs and changes delivered to subscribers.",
@@ -182,7 +208,13 @@ BACKGROUND_FAILURES = counter(
 SCHEDULER_SECONDS = histogram(
     "scheduler_seconds", "Round trips to the scheduler, by call.", "api", "controller", call=()
 )
-SCHEDULER_CONNECTED = gauge("scheduler_connected", "1 while connected to the scheduler.", "api", "controller")
+SCHEDULER_CONNECTED = gauge(
+    "scheduler_connected",
+    "1 while connected to the scheduler.",
+    "api",
+    "controller",
+    across="livemax",
+)
 
 # Scheduler and fleet --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
-"""Metrics that the two processes of a worker node count together, in the files of one folder."""
+"""Metrics that the processes of one node, or of one command, count together, in the files of one folder."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,17 +15,26 @@ from cluster.settings import Settings
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Names that folder; prometheus_client reads it at import."""
 
+_names: list[str] = []
+
 
 @contextlib.contextmanager
-def multiprocess_metrics(settings: Settings) -> Iterator[None]:
-    """Makes the nanny and the worker process of a worker node count in one folder, if it exposes or publishes
-    metrics: the counts of a worker process that dies are kept. Enter it before cluster.observability.metrics is
-    imported."""
-    if not settings.metrics_port and not settings.cloudwatch_namespace:
-        yield
-        return
+def multiprocess_metrics(settings: Settings, prefix: str = "metrics-") -> Iterator[Path]:
+    """Makes this process and its children count in the folder that is yielded: the counts of a process that dies are
+    kept. Enter it before cluster.observability.metrics is imported."""
     scratch = Path(settings.data_dir).absolute() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="metrics-", dir=scratch, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch, ignore_cleanup_errors=True) as folder:
         os.environ[FOLDER_VARIABLE] = folder
-        yield
+        yield Path(folder)
+
+
+def count_as(name: str) -> None:
+    """Sets the name of this process's files, unique among running processes; a process that is started again under
+    the same name continues the counts. Call it before cluster.observability.metrics is imported."""
+    _names[:] = [name]
+
+
+def counted_as() -> str:
+    """The name of this process's files; by default the role of a worker node's process."""
+    return _names[0] if _names else "worker" if multiprocessing.parent_process() else "nanny"

@@ -15,6 +15,7 @@ from cluster.settings.parsers import (
     networks,
     optional,
     origins,
+    process_count,
     proxies,
     public_url,
     root_path,
@@ -28,6 +29,12 @@ class ApiSettings(SettingsGroup):
 
     host: str = setting("127.0.0.1", host_name, "Address on which the api listens.")
     port: int = setting(8000, integer(1, 65535), "Port on which the api listens.")
+    api_processes: int = setting(
+        1,
+        process_count,
+        "Number of processes of an api node, which share its port; auto: one for each core. Limits below are of all "
+        "processes together unless they say otherwise.",
+    )
     allow_public: bool = setting(
         False,
         boolean,
@@ -84,8 +91,8 @@ class ApiSettings(SettingsGroup):
     registered_document_bytes: int = setting(
         8_000_000,
         integer(0),
-        "Maximum memory, in bytes, of documents that clients have registered by their hash on one api node (Apollo's "
-        "automatic persisted queries); one takes at most a sixteenth. 0 refuses to register any, and so does "
+        "Maximum memory, in bytes, of documents that clients have registered by their hash on one api process "
+        "(Apollo's automatic persisted queries); one takes at most a sixteenth. 0 refuses to register any, and so does "
         "PERSISTED_OPERATIONS_ONLY.",
     )
     document_tokens: int = setting(2_000, integer(10), "Maximum number of tokens in a GraphQL document.")

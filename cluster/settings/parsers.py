@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from typing import Final
@@ -49,6 +50,17 @@ def _number(minimum: float, maximum: float, expected: str) -> Callable[[str], fl
 def at_least(minimum: float, what: str) -> Callable[[str], float]:
     """A number. `what` names it in errors, as "an amount"."""
     return _number(minimum, float("inf"), f"{what}, {minimum:g} or more")
+
+
+def process_count(text: str) -> int:
+    """From 1 to 64, or `auto`: as many as this process has cores."""
+    if text != "auto":
+        try:
+            return integer(1, 64)(text)
+        except InvalidValue as invalid:
+            raise InvalidValue(f"{invalid}, or auto") from None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(64, cores)
 
 
 def seconds(minimum: float) -> Callable[[str], float]:

@@ -41,16 +41,29 @@ def with_parent_death_signal(command: Sequence[str]) -> list[str]:
 
 
 async def start_child(
-    role: str, command: Sequence[str], *, environment: dict[str, str] | None = None, output: IO[bytes] | None = None
+    role: str,
+    command: Sequence[str],
+    *,
+    environment: dict[str, str] | None = None,
+    output: IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+    new_session: bool = True,
 ) -> Child:
-    """Starts a process in a session of its own, so that a Ctrl-C reaches only us and we stop the children in order."""
+    """Starts a process.
+
+    Args:
+        pass_fds: file descriptors that it inherits.
+        new_session: whether it has a session of its own, so that a Ctrl-C reaches only us and we stop the children in
+            order.
+    """
     process = await asyncio.create_subprocess_exec(
         *with_parent_death_signal(command),
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        start_new_session=True,
+        pass_fds=pass_fds,
+        start_new_session=new_session,
     )
     return Child(role, process)
 

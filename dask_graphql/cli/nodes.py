@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -12,10 +13,10 @@ from typing import Any
 
 import click
 
-from cluster.observability.multiprocess import multiprocess_metrics
+from cluster.observability.multiprocess import count_as, multiprocess_metrics
 from cluster.scheduling.dask_config import keep_dask_in
 from cluster.settings import Settings, load_settings, variable_of
-from cluster.settings.parsers import MAX_SCHEDULERS
+from cluster.settings.parsers import MAX_SCHEDULERS, InvalidValue, process_count
 from cluster.system.event_loop import new_loop
 from cluster.task_types.task_modules import located
 
@@ -48,10 +49,28 @@ def serve(
         runner.run(body())
 
 
+class ProcessCount(click.ParamType[int]):
+    """A number of processes, or `auto`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return process_count(str(value))
+        except InvalidValue as invalid:
+            self.fail(str(invalid), param, ctx)
+
+
+PROCESSES_OPTION = click.option(
+    "--processes", type=ProcessCount(), help="Number of api processes that share the port, or auto: one for each core."
+)
+
+
 @click.command()
 @click.argument("task_modules", nargs=-1, metavar="[FILE.py | MODULE]...")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
 @click.option("--host", help="Address that the api listens on.")
+@PROCESSES_OPTION
 @click.option("--max-workers", type=click.IntRange(1), help="Maximum number of worker processes, of each scheduler.")
 @click.option(
     "--schedulers",
@@ -76,6 +95,7 @@ def dev(
     task_modules: tuple[str, ...],
     port: int | None,
     host: str | None,
+    processes: int | None,
     max_workers: int | None,
     schedulers: int,
     data_dir: Path | None,
@@ -89,7 +109,7 @@ def dev(
     DASK_GRAPHQL_TASK_MODULES names are served too. In this system the version of each task type ends with a hash of its
     source, so that a changed function never serves an old result, and tasks keep their tracebacks.
     """
-    settings = load_settings(port=port, host=host, max_workers=max_workers, data_dir=data_dir)
+    settings = load_settings(port=port, host=host, api_processes=processes, max_workers=max_workers, data_dir=data_dir)
     entries = (*settings.task_modules, *(located(text, Path.cwd()) for text in task_modules))
     # What is set in the environment stays as it is set.
     settings = replace(
@@ -111,13 +131,37 @@ def dev(
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the api.")
 @click.option("--host", help="Address that the api listens on.")
-def api(port: int | None, host: str | None) -> None:
-    """Runs one api node."""
-    settings = load_settings(port=port, host=host)
+@PROCESSES_OPTION
+@click.option("--process", "number", type=int, hidden=True)
+@click.option("--channel", type=int, hidden=True)
+@click.option("--folder", type=click.Path(path_type=Path), hidden=True)
+def api(
+    port: int | None,
+    host: str | None,
+    processes: int | None,
+    number: int | None,
+    channel: int | None,
+    folder: Path | None,
+) -> None:
+    """Runs one api node, in one process or in several that share the port."""
+    settings = load_settings(port=port, host=host, api_processes=processes)
     keep_dask_in(Path(settings.data_dir).absolute())
-    from graphql_api.serve import run_api
+    if number is not None and channel is not None and folder is not None:
+        count_as(f"api-{number}")
+        from graphql_api.processes.member import Member
+        from graphql_api.serve import run_api
 
-    run_api(settings)
+        run_api(settings, Member(folder, number, channel))
+    elif settings.api_processes == 1:
+        from graphql_api.serve import run_api
+
+        run_api(settings)
+    else:
+        count_as("api-parent")
+        with multiprocess_metrics(settings, "api-") as shared:
+            from graphql_api.processes.supervisor import run_processes
+
+            run_processes(settings, shared)
 
 
 @click.command()
@@ -135,7 +179,8 @@ def worker(name: str | None) -> None:
     """Runs one Dask worker."""
     settings = load_settings()
     keep_dask_in(Path(settings.data_dir).absolute())
-    with multiprocess_metrics(settings):
+    counted = settings.metrics_port or settings.cloudwatch_namespace
+    with multiprocess_metrics(settings) if counted else contextlib.nullcontext():
         from cluster.worker.node import run_worker
 
         serve(settings, "worker", lambda stop: run_worker(settings, stop, name=name), name or "")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from cluster.errors import TooManySubscriptions
+from cluster.system.counts import Counts, MakeCounts
 from graphql_api.auth.callers import Caller
 
 Close = Callable[[], Coroutine[Any, Any, None]]
@@ -16,11 +16,12 @@ Close = Callable[[], Coroutine[Any, Any, None]]
 class ConnectionRegistry:
     """Args:
     limit: open connections per caller, and per address, at most.
+    make_counts: makes the counts.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, make_counts: MakeCounts = lambda _: Counts()) -> None:
         self._limit = limit
-        self._count: Counter[str] = Counter()
+        self._count = make_counts("sockets")
         self._open: dict[object, tuple[Caller, Close]] = {}
 
     @property
@@ -69,7 +70,7 @@ class ConnectionSlot:
 
     __slots__ = ("_count", "_names", "_open")
 
-    def __init__(self, count: Counter[str], open_: dict[object, tuple[Caller, Close]]) -> None:
+    def __init__(self, count: Counts, open_: dict[object, tuple[Caller, Close]]) -> None:
         self._count = count
         self._open = open_
         self._names: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ class ConnectionSlot:
 
     def count(self, client: str) -> None:
         """Counts the connection against an address or a caller."""
-        self._count[client] += 1
+        self._count.add(client)
         self._names += (client,)
 
     def register(self, caller: Caller, close: Close) -> None:
@@ -93,7 +94,5 @@ class ConnectionSlot:
         """The connection is closed. Further calls do nothing."""
         self._open.pop(self, None)
         for client in self._names:
-            self._count[client] -= 1
-            if not self._count[client]:
-                del self._count[client]
+            self._count.add(client, -1)
         self._names = ()

@@ -1,4 +1,5 @@
-"""Health, readiness and metrics of an api node: `/healthz`, `/readyz`, `/metrics`."""
+"""Health, readiness and metrics of an api node: `/healthz`, `/readyz`, `/metrics`. If the node has several processes,
+one of them speaks for all."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from cluster.observability.metrics_server import CONTENT_TYPE
 from cluster.store.record import TaskState
 from graphql_api.auth import callers
 from graphql_api.auth.http import caller_of
+from graphql_api.processes.siblings import problems_of, siblings_of
 
 
 async def healthz(_: Request) -> Response:
@@ -29,12 +31,14 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether this node can accept tasks and deliver results, as observed within the last second. The scheduler and
-    recovery are reported but not required: tasks are accepted without them."""
+    """Whether this node, or another process of it, can accept tasks and deliver results, as observed within the last
+    second. The scheduler and recovery are reported but not required: tasks are accepted without them."""
     node: Node = request.app.state.node
     report = await node.readiness.check()
+    siblings = siblings_of(request.app.state.member)
+    ready = report.ready or any(item.serves for item in siblings)
     state = {
-        "ready": report.ready,
+        "ready": ready,
         "redis": report.redis,
         "listening": node.deliveries.listening.is_set(),
         "scheduler": report.scheduler,
@@ -42,9 +46,11 @@ async def readyz(request: Request) -> Response:
         "recoverer": any(recoverer.active for recoverer in node.recoverers),
         "heartbeatAgeSeconds": report.heartbeat_age_seconds,
         "recoveryAgeSeconds": report.recovery_age_seconds,
-        "notReady": [_shown(item) for item in report.problems],
+        "notReady": [_shown(item) for item in (*report.problems, *problems_of(siblings))],
     }
-    return JSONResponse(state, 200 if report.ready else 503)
+    if siblings:
+        state["processes"] = [item.shown(own_ready=report.ready) for item in siblings]
+    return JSONResponse(state, 200 if ready else 503)
 
 
 def _shown(problem: Problem) -> dict[str, Any]:
@@ -67,14 +73,19 @@ async def show_metrics(request: Request) -> Response:
 
 async def measure(app: Starlette) -> None:
     """Sets the gauges that are measured when they are read."""
+    measure_process(app)
+    metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
+    await _measure_queue(app.state.node)
+
+
+def measure_process(app: Starlette) -> None:
+    """Sets those that describe this process, except the number of asyncio tasks, which takes milliseconds to count."""
     node: Node = app.state.node
     metrics.SUBSCRIPTIONS.set(node.deliveries.subscribers)
     metrics.WATCHES.set(node.deliveries.watched_tasks)
     metrics.SOCKETS.set(app.state.sockets.open)
-    metrics.ASYNCIO_TASKS.set(len(asyncio.all_tasks()))
     metrics.RECOVERER.set(any(recoverer.active for recoverer in node.recoverers))
     metrics.SCHEDULER_CONNECTED.set(len(node.schedulers.connected) == len(node.schedulers))
-    await _measure_queue(node)
 
 
 async def _measure_queue(node: Node) -> None:

@@ -7,34 +7,39 @@ with all others; the proxy bounds its own clients.
 from __future__ import annotations
 
 import resource
-from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from cluster.settings import Settings
+from cluster.system.counts import Counts, MakeCounts
 from graphql_api.auth.callers import address_caller_name
 
 UNFINISHED_BYTES_PER_ADDRESS: Final = 32_000_000
 """Size of the bodies and WebSocket messages that an address has begun and not ended: eight of the largest."""
 UNFINISHED_BYTES: Final = 256_000_000
 """The same of all addresses together."""
+ALL: Final = ""
+"""The name under which what all addresses hold is counted."""
 SPARE_FILES: Final = 100
 """Files that connections leave to the rest of the process: Redis, the scheduler, blobs, pages."""
 
 
 class AddressLimits:
-    """Counts what each address holds on one node."""
+    """Counts what each address holds on one node.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        make_counts: makes the counts.
+    """
+
+    def __init__(self, settings: Settings, make_counts: MakeCounts = lambda _: Counts()) -> None:
         self._per_address = settings.connections_per_address
         self._in_all = max(SPARE_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
         trusted = settings.trusted_proxies
         self._trusts_all = trusted == "*"
         self._trusted = () if self._trusts_all else tuple(ip_network(text, strict=False) for text in _words(trusted))
-        self._connections: Counter[str] = Counter()
-        self._unfinished: Counter[str] = Counter()
+        self._connections = make_counts("connections")
+        self._unfinished = make_counts("unfinished")
         self.connections = 0
-        self.unfinished_bytes = 0
 
     def is_proxy(self, host: str) -> bool:
         """Whether an address is one of TRUSTED_PROXIES."""
@@ -50,24 +55,24 @@ class AddressLimits:
             return False
         if self._connections[client] >= self._per_address and not self.is_proxy(host):
             return False
-        self._connections[client] += 1
+        self._connections.add(client)
         self.connections += 1
         return True
 
     def disconnect(self, host: str) -> None:
         """Gives back what `connect` counted."""
         self.connections -= 1
-        _add(self._connections, address_caller_name(host), -1)
+        self._connections.add(address_caller_name(host), -1)
 
     def hold(self, host: str, size: int) -> bool:
         """Counts `size` more bytes of unfinished messages (fewer, if negative). Returns False if they are too many;
         they are counted all the same, until the caller ends the message."""
         client = address_caller_name(host)
-        _add(self._unfinished, client, size)
-        self.unfinished_bytes += size
+        self._unfinished.add(client, size)
+        self._unfinished.add(ALL, size)
         if size <= 0:
             return True
-        if self.unfinished_bytes > UNFINISHED_BYTES:
+        if self._unfinished[ALL] > UNFINISHED_BYTES:
             return False
         return self._unfinished[client] <= UNFINISHED_BYTES_PER_ADDRESS or self.is_proxy(host)
 
@@ -99,12 +104,6 @@ def _parse(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
-
-
-def _add(counts: Counter[str], key: str, number: int) -> None:
-    counts[key] += number
-    if not counts[key]:
-        del counts[key]
 
 
 def _words(text: str) -> list[str]:

@@ -13,6 +13,7 @@ Written against uvicorn 0.54.
 | `config.app` | finds the node's `AddressLimits` and its audit log | `AttributeError` at the first connection |
 | `queue`, `writable` of `WebSocketsSansIOProtocol` | replaced by slimmer ones | uvicorn uses its own: 4 KB more for each socket, and slow readers are not noticed. If it calls methods that ours lack: `AttributeError` at the first message. |
 | `conn` | offers our compression (`websockets_internals`) | `AttributeError` at the handshake |
+| `startup`, `shutdown`, `server_state`, `lifespan.state`, `should_exit` of `Server` | serve connections that another process has accepted | `AttributeError` at the start, or the process listens by itself |
 | `start_keepalive`, `request`, `response`, `server`, `client` | drop what the handshake leaves when it is done | 5 KB more for each socket, or `AttributeError` at the handshake |
 | `run_asgi`, `scope`, `app` | give the application its `Connection`; serve the socket after the application has returned | `KeyError` at the handshake |
 | `frames`, `close_timeout`, `handle_ping`, `send_receive_event_to_app`, `handle_parser_exception`, `read_paused`, `receive`, `handshake_initiated` | bound what arrives: messages before the acknowledgement, unfinished ones, small frames in large number | such messages are bounded by `ws_max_size` only, or `AttributeError` at the first message |
@@ -26,11 +27,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
@@ -38,6 +41,7 @@ from websockets.protocol import State
 from cluster.errors import TooManyConnections
 from cluster.observability import metrics
 from cluster.store.actor import Actor
+from graphql_api.processes.member import Member
 from graphql_api.transport.address_limits import AddressLimits, UnfinishedMessage
 from graphql_api.transport.arrival import (
     BODY_BYTES_PER_SECOND,
@@ -502,6 +506,35 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"".join([*head, b"\r\n", rest]))
+
+
+class MemberServer(uvicorn.Server):
+    """A server that does not listen: it serves the connections that the parent hands to this process, and ends when the
+    parent does."""
+
+    def __init__(self, config: uvicorn.Config, member: Member) -> None:
+        super().__init__(config)
+        self._member = member
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        if self.started:
+            self._member.receive(self._make_protocol, self._on_parent_lost)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._member.stop_receiving()
+        await super().shutdown(sockets=[])
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make = cast(Any, self.config.http_protocol_class)
+        return cast(
+            asyncio.Protocol,
+            make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),
+        )
+
+    def _on_parent_lost(self) -> None:
+        logger.warning("the parent of this process has ended; it ends too")
+        self.should_exit = True
 
 
 def audit_refused_connection(protocol: HttpProtocol | WebSocketProtocol, host: str, reason: str) -> None:

@@ -19,7 +19,7 @@ FLOORS: Final = (
     ("cluster.scheduling",),
     ("cluster.api_node", "cluster.worker", "cluster.controller", "cluster.execute"),
     ("cluster.builtin_tasks",),
-    ("graphql_api.answer_size", "graphql_api.error_messages", "graphql_api.request_path"),
+    ("graphql_api.answer_size", "graphql_api.error_messages", "graphql_api.request_path", "graphql_api.processes"),
     ("graphql_api.auth", "graphql_api.send_window", "graphql_api.errors"),
     ("graphql_api.graphql_core_internals", "graphql_api.strawberry_internals", "graphql_api.operation_limit"),
     ("graphql_api.context", "graphql_api.http"),

@@ -1,0 +1,1 @@
+"""Several api processes on one port: a parent that accepts connections, hands them over and restarts what ends."""
