@@ -67,7 +67,7 @@ SCRIPTS: Final = {
         "register_place", "register_file", "use_file", "borrow_file", "claim_files", "check_file", "claim_places",
         "unregister_places", "append_items", "read_items", "read_log", "read_wait", "read_changes",
         "claim_deliveries", "end_delivery", "redeliver", "forget", "set_priority", "add_cost", "count_buckets",
-        "add_children", "wait_for_children", "claim_unwanted", "remove_unwanted",
+        "add_children", "wait_for_children", "claim_unwanted", "remove_unwanted", "read_starts",
     )
 }  # fmt: skip
 

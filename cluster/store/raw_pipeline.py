@@ -7,12 +7,13 @@ why.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from cluster.store import redis_internals
 from cluster.store.redis_internals import Command
@@ -59,6 +60,19 @@ async def _read(connection: Any) -> Any:
         return error
 
 
+class Sent:
+    """A command that was sent without waiting for its reply.
+
+    Attributes:
+        reply: once the thread has read it; the error, if Redis refused the command or the connection was lost.
+    """
+
+    __slots__ = ("reply",)
+
+    def __init__(self) -> None:
+        self.reply: Any = None
+
+
 class ThreadPipeline:
     """A connection for each thread, kept as long as the thread lives.
 
@@ -79,16 +93,63 @@ class ThreadPipeline:
         connection = self._connection()
         try:
             redis_internals.send_in_thread(connection, commands)
+            self._read_sent(connection)
             return [self._read(connection) for _ in commands]
-        except BaseException:
-            connection.disconnect()
+        except BaseException as error:
+            self._drop(connection, error)
             raise
+
+    def send(self, command: Command) -> Sent:
+        """Sends a command over the connection of this thread. Its reply is read before those of the thread's next round
+        trip, or by `read_sent`."""
+        connection, sent = self._connection(), Sent()
+        self._sent.append(sent)
+        try:
+            redis_internals.send_in_thread(connection, [command])
+        except BaseException as error:
+            self._drop(connection, error)
+            if not isinstance(error, RedisError | OSError):
+                raise
+        return sent
+
+    def read_sent(self) -> None:
+        """Reads the replies to all commands that this thread has sent."""
+        if not self._sent:
+            return
+        connection = self._connection()
+        try:
+            self._read_sent(connection)
+        except BaseException as error:
+            self._drop(connection, error)
+            if not isinstance(error, RedisError | OSError):
+                raise
 
     def disconnect(self) -> None:
         """Closes the connection of this thread; its next call opens a new one."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.disconnect()
+            self._drop(connection, redis.ConnectionError("the connection was closed"))
+
+    @property
+    def _sent(self) -> deque[Sent]:
+        """The commands of this thread whose replies were not read yet, in their order."""
+        found: deque[Sent] | None = getattr(self._local, "sent", None)
+        if found is None:
+            found = self._local.sent = deque()
+        return found
+
+    def _read_sent(self, connection: Any) -> None:
+        sent = self._sent
+        while sent:
+            sent[0].reply = self._read(connection)
+            sent.popleft()
+
+    def _drop(self, connection: Any, error: BaseException) -> None:
+        """Closes a connection: the replies that were not read are lost."""
+        sent = self._sent
+        while sent:
+            sent.popleft().reply = error
+        connection.disconnect()
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)

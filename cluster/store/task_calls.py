@@ -14,6 +14,7 @@ from cluster.attempt_errors import event_message, loss_message
 from cluster.settings import Settings
 from cluster.store.actor import NOBODY, Actor
 from cluster.store.call_builder import BLOBS_CHECK_SECONDS, CHECK_AFTER_SECONDS, CallBuilder, milliseconds
+from cluster.store.deferred_start import DeferredStart
 from cluster.store.lua_scripts import Call, unpack
 from cluster.store.record import Record, SubmissionOutcome, TaskState, parse_event, parse_record
 from cluster.store.replies import Due, EndReply, StartReply, SubmitReply, WatchReply
@@ -140,15 +141,24 @@ class TaskCalls(CallBuilder):
 
     def start(self, task_id: str, attempt: int, worker: str) -> Call[StartReply]:
         """Starts an attempt on a worker."""
-
-        def parse(reply: bytes) -> StartReply:
-            verdict, waited, *rest = [*reply.decode().split(" ", 5), *[""] * 5][:6]
-            return StartReply(verdict, int(waited) / 1000 if waited else None, *rest)
-
         return self._task_call(
             "start", task_id, attempt, worker, milliseconds(CHECK_AFTER_SECONDS), self._event_limit, self._ttl,
-            parse=parse,
+            parse=_parse_start,
         )  # fmt: skip
+
+    def read_starts(self, attempts: Sequence[tuple[str, int]]) -> Call[list[StartReply | None]]:
+        """Reads which attempts may run with a deferred start: `finish` or `fail` records that they began. Returns what
+        `start` would; None for one that needs `start` itself.
+
+        Args:
+            attempts: id and attempt of each, all of one shard.
+        """
+
+        def parse(reply: bytes) -> list[StartReply | None]:
+            return [_parse_start(found) if found else None for found in unpack(reply)]
+
+        digit = attempts[0][0][0]
+        return self._shard_call("read_starts", digit, *(part for attempt in attempts for part in attempt), parse=parse)
 
     def progress(
         self,
@@ -187,6 +197,7 @@ class TaskCalls(CallBuilder):
         kept_bytes: int = 0,
         lines: bytes = b"",
         made_by: str = "",
+        deferred: DeferredStart | None = None,
     ) -> Call[int]:
         """Stores the result of an attempt. Returns 0 if the fence refuses it, and 2 if what earlier attempts wrote into
         the blob store can be deleted.
@@ -196,15 +207,17 @@ class TaskCalls(CallBuilder):
             lines: its last lines (`TaskLog.pending`).
             made_by: the version of the code that made it, if that is not the record's: then a later submission computes
                 the task again.
+            deferred: how it began, if its start was deferred.
         """
         return self._task_call(
-            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, made_by, parse=int
-        )
+            "finish", task_id, attempt, result, self._ttl, self._event_limit, kept_bytes, lines, made_by,
+            deferred.text if deferred else "", parse=int,
+        )  # fmt: skip
 
     def fail(
         self, task_id: str, attempt: int, error: dict[str, Any], *, retries: Retries = NO_RETRIES,
         allowed: int | None = None, counter: Literal["retries", "unstored", "handed_back"] = "retries",
-        kept_bytes: int = 0, lines: bytes = b"",
+        kept_bytes: int = 0, lines: bytes = b"", deferred: DeferredStart | None = None,
     ) -> Call[str]:  # fmt: skip
         """Ends an attempt with an error. Returns 'FAILED', 'RETRY' or 'REFUSED'.
 
@@ -214,17 +227,19 @@ class TaskCalls(CallBuilder):
             counter: the record field that counts these retries.
             kept_bytes: length of the blobs and items of the attempt.
             lines: its last lines (`TaskLog.pending`).
+            deferred: how it began, if its start was deferred.
         """
         return self._task_call(
             "fail", task_id, attempt, orjson.dumps(error), self._ttl, self._event_limit,
             retries.limit if allowed is None else allowed, milliseconds(retries.delay), event_message(error),
             milliseconds(retries.longest_seconds), counter, kept_bytes, f"{retries.factor:g}",
-            f"{retries.draw_spread():.4f}", lines, parse=bytes.decode,
+            f"{retries.draw_spread():.4f}", lines, deferred.text if deferred else "", parse=bytes.decode,
         )  # fmt: skip
 
     def mark_lost(
-        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, announce: bool = True
-    ) -> Call[str]:
+        self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, announce: bool = True,
+        deferred: DeferredStart | None = None,
+    ) -> Call[str]:  # fmt: skip
         """Marks an attempt as lost.
 
         Returns 'QUEUED', 'MOVED <pool>' (QUEUED, and the next attempt runs in this larger pool), 'FAILED' (a limit is
@@ -232,10 +247,12 @@ class TaskCalls(CallBuilder):
 
         Args:
             announce: whether to wake the recoverer, which then dispatches the next attempt at once.
+            deferred: how it began, if its start was deferred.
         """
         return self._task_call(
-            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), int(announce), "", parse=bytes.decode
-        )
+            "mark_lost", task_id, *self._loss(attempt, loss_reason, error), int(announce), "",
+            deferred.text if deferred else "", parse=bytes.decode,
+        )  # fmt: skip
 
     def replace_lost(
         self, task_id: str, attempt: int, loss_reason: LossReason, error: dict[str, Any], *, claim: bool = True
@@ -342,6 +359,11 @@ class TaskCalls(CallBuilder):
         """Registers a task that is about to write blobs, so that they are deleted once its record is gone. That is
         checked when the task is pruned, and after `check_seconds`."""
         return self._task_call("register_blobs", task_id, milliseconds(check_seconds), parse=bool, blobs=True)
+
+
+def _parse_start(reply: bytes) -> StartReply:
+    verdict, waited, *rest = [*reply.decode().split(" ", 5), *[""] * 5][:6]
+    return StartReply(verdict, int(waited) / 1000 if waited else None, *rest)
 
 
 def _parse_end(task_id: str, reply: bytes) -> EndReply:

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from cluster.redis_url import address_of, with_address
 from cluster.store.lua_scripts import SCRIPTS
-from cluster.store.raw_pipeline import ThreadPipeline
+from cluster.store.raw_pipeline import Sent, ThreadPipeline
 from cluster.store.redirects import ASKING
 from cluster.store.redis_internals import Command
 from cluster.store.round_trip import MAX_CONNECTIONS, TIMEOUT_SECONDS, handshake, missing_scripts, raise_first_error
@@ -52,6 +52,14 @@ class ThreadServer:
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         return replies
+
+    def send_only(self, command: Command) -> Sent:
+        """Sends a command without waiting for its reply."""
+        return self._pipeline.send(command)
+
+    def read_sent(self) -> None:
+        """Reads the replies to all commands that this thread has only sent."""
+        self._pipeline.read_sent()
 
     def ask(self, *command: Any) -> Any:
         """Returns the reply to a question about the cluster, within SOCKET_SECONDS.
@@ -114,6 +122,15 @@ class ThreadServers:
             self._prepare(delivery.preparation())
             delivery.plan_next(time.monotonic() - began)
         return delivery.replies
+
+    def send_only(self, command: Command) -> Sent:
+        """Sends a command to its server without waiting for the reply, which `read_sent` reads."""
+        return self._server(self._routing.first(command).address).send_only(command)
+
+    def read_sent(self) -> None:
+        """Reads the replies to all commands that this thread has only sent."""
+        for server in list(self._servers.values()):
+            server.read_sent()
 
     @property
     def is_cluster(self) -> bool:

@@ -12,6 +12,7 @@ import redis
 from cluster.errors import StoreUnavailable
 from cluster.settings import Settings
 from cluster.store.lua_scripts import Call
+from cluster.store.raw_pipeline import Sent
 from cluster.store.refusals import is_demoted_primary
 from cluster.store.round_trip import measured_round_trip, raise_first_error
 from cluster.store.script_calls import Calls
@@ -49,6 +50,21 @@ class ThreadStore:
     def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """As `run`, for several scripts in one round trip; each is an atomic step of its own."""
         return self._with_retries(lambda: self._run_many_once(calls))
+
+    def send(self, call: Call[Any]) -> Sent:
+        """Sends one script without waiting for its reply, which `replies` reads. It may be lost until then."""
+        return self._servers.send_only(call.command)
+
+    def replies(self, sent: Sequence[tuple[Call[Any], Sent]]) -> list[Any]:
+        """Returns the replies to scripts that this thread has sent. Those that were lost or refused are run again.
+
+        Raises:
+            StoreUnavailable: Redis was unavailable for `retry_seconds`.
+        """
+        self._servers.read_sent()
+        again = [call for call, it in sent if isinstance(it.reply, BaseException)]
+        repeated = iter(self.run_many(again) if again else ())
+        return [next(repeated) if isinstance(it.reply, BaseException) else call.parse(it.reply) for call, it in sent]
 
     def run_once(self, call: Call[R]) -> R:
         """Runs one script.

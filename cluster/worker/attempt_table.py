@@ -11,6 +11,7 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -20,11 +21,16 @@ from cluster.task_types.retry_policy import NO_RETRIES, Retries
 
 SLOTS: Final = 512
 """Attempts in the table at most; a worker that runs more runs the rest without the watchdog's care."""
+CONFIRMED_AFTER_SECONDS: Final = 5.0
+"""How long the worker process has to confirm an outcome that it has sent: it reads the reply after its next attempt.
+Then the attempt is requeued, which Redis refuses if it has the outcome."""
 
 _OWNER: Final = struct.Struct("<q")
 _HEARTBEAT: Final = struct.Struct("<d")
 _HEADER_BYTES: Final = _OWNER.size + 2 * _HEARTBEAT.size
-_SLOT: Final = struct.Struct("<32sqddqddddq")
+_SLOT: Final = struct.Struct("<32sqddqddddqqq")
+_WITHDRAWN: Final = struct.Struct("<q")
+"""The last field of a slot, which the nanny's process writes."""
 _EMPTY: Final = b"\0" * 32
 _NEVER: Final = float("inf")
 
@@ -42,6 +48,8 @@ class Entry:
             others: when it was queued.
         group: the same number for all attempts that one call of a function serves; 0 for an attempt that has its own.
         retries: how an attempt that times out is retried, as the worker's task type declares.
+        deferred: it runs with a deferred start: Redis does not know yet that it has begun.
+        slot: its place in the table.
     """
 
     task_id: str
@@ -50,6 +58,8 @@ class Entry:
     deadline: float
     retries: Retries = NO_RETRIES
     group: int = 0
+    deferred: bool = False
+    slot: int = 0
 
     @property
     def key(self) -> AttemptKey:
@@ -61,7 +71,7 @@ class Entry:
 
     def queued_behind_seconds(self, now: float) -> float:
         """How long it has been queued behind other attempts of its Dask task; 0 if it is not."""
-        return 0.0 if self.running or self.deadline == _NEVER else now - self.deadline
+        return 0.0 if self.running or self.deadline == _NEVER else max(0.0, now - self.deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,8 @@ class AttemptTable:
             if not self._free:
                 return None
             slot = self._free.pop()
+        end = self._end_of(slot)
+        self._map[end - _WITHDRAWN.size : end] = _WITHDRAWN.pack(0)
         self._write(slot, task_id, attempt, _NEVER, time.monotonic() if queued_behind else _NEVER, NO_RETRIES)
         return slot
 
@@ -111,31 +123,53 @@ class AttemptTable:
         timeout_seconds: float | None,
         retries: Retries = NO_RETRIES,
         group: int = 0,
-    ) -> None:
+        *,
+        deferred: bool = False,
+    ) -> bool:
         """Marks an attempt as running from now on, for `timeout_seconds` at most; `retries` says how a timeout is
-        retried."""
+        retried. Returns False if the nanny has withdrawn it meanwhile (`withdraw`)."""
         if slot is None:
-            return
+            return True
         started = time.monotonic()
         deadline = _NEVER if timeout_seconds is None else started + timeout_seconds
-        self._write(slot, task_id, attempt, started, deadline, retries, group)
+        self._write(slot, task_id, attempt, started, deadline, retries, group, deferred)
+        (withdrawn,) = _WITHDRAWN.unpack_from(self._map, self._end_of(slot) - _WITHDRAWN.size)
+        return not withdrawn
+
+    def await_reply(self, slot: int | None, task_id: str, attempt: int) -> None:
+        """Marks an attempt as ended: its outcome was sent to Redis, which has not confirmed it. From
+        CONFIRMED_AFTER_SECONDS on it counts as queued behind others again."""
+        if slot is not None:
+            self._write(slot, task_id, attempt, _NEVER, time.monotonic() + CONFIRMED_AFTER_SECONDS, NO_RETRIES)
 
     def _write(
-        self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: Retries, group: int = 0
-    ) -> None:
+        self, slot: int, task_id: str, attempt: int, started: float, deadline: float, retries: Retries, group: int = 0,
+        deferred: bool = False,
+    ) -> None:  # fmt: skip
         allowed = retries.allowed_for(TimeoutError())
         pauses = (retries.delay, retries.factor, retries.longest_seconds, retries.jitter)
-        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, allowed, *pauses, group)
-        offset = _HEADER_BYTES + slot * _SLOT.size
+        packed = _SLOT.pack(task_id.encode(), attempt, started, deadline, allowed, *pauses, group, deferred, 0)
+        end = self._end_of(slot)
+        offset = end - _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
-        self._map[offset + 32 : offset + _SLOT.size] = packed[32:]
+        self._map[offset + 32 : end - _WITHDRAWN.size] = packed[32 : -_WITHDRAWN.size]
         self._map[offset : offset + 32] = packed[:32]
+
+    def _end_of(self, slot: int) -> int:
+        return _HEADER_BYTES + (slot + 1) * _SLOT.size
+
+    def withdraw(self, entries: Iterable[Entry]) -> None:
+        """Called in the nanny's process before it requeues attempts that have not started: one that starts nevertheless
+        asks Redis first."""
+        for entry in entries:
+            end = self._end_of(entry.slot)
+            self._map[end - _WITHDRAWN.size : end] = _WITHDRAWN.pack(1)
 
     def remove(self, slot: int | None) -> None:
         """Removes an attempt."""
         if slot is None:
             return
-        offset = _HEADER_BYTES + slot * _SLOT.size
+        offset = self._end_of(slot) - _SLOT.size
         self._map[offset : offset + 32] = _EMPTY
         with self._lock:
             self._free.append(slot)
@@ -183,10 +217,14 @@ class AttemptTable:
                 deadline,
                 Retries(allowed, delay=delay, factor=factor, jitter=jitter, max_delay=longest),
                 group,
+                bool(deferred),
+                slot,
             )
-            for task_id, attempt, started, deadline, allowed, delay, factor, longest, jitter, group in slots
+            for slot, (
+                task_id, attempt, started, deadline, allowed, delay, factor, longest, jitter, group, deferred, _
+            ) in enumerate(slots)
             if task_id != _EMPTY
-        ]
+        ]  # fmt: skip
 
 
 def table_path(settings: Settings, name: str) -> Path:

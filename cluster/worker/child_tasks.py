@@ -132,6 +132,7 @@ class WorkerChildren:
 
     def _look_up(self) -> Parent:
         """What children have from this attempt. Raises as `_checked`."""
+        self.running.record_start()
         return self._checked(self.store.run(self._add_children(())))
 
     def _add_children(self, children: Sequence[str]) -> Call[Parent | int | None]:

@@ -37,7 +37,9 @@ async def drain(nanny: Nanny, table: AttemptTable, watchdog: Watchdog, seconds: 
     except (OSError, TimeoutError) as error:
         logger.info("the scheduler could not be notified that this worker leaves: %s", error)
     now = time.monotonic()
-    await watchdog.requeue_before_exit(entry for entry in table.entries(nanny.pid) if entry.queued_behind_seconds(now))
+    queued = [entry for entry in table.entries(nanny.pid) if entry.queued_behind_seconds(now)]
+    table.withdraw(queued)
+    await watchdog.requeue_before_exit(queued)
     if table.entries(nanny.pid):
         logger.info("waiting up to %g s for %d running tasks", seconds, len(table.entries(nanny.pid)))
     try:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from threading import Thread
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from cluster import attempt_errors
 from cluster.data.file_arrays import FileArray
@@ -23,13 +23,15 @@ from cluster.observability.logs import log_context
 from cluster.scheduling.entry_point import AttemptInput
 from cluster.settings import Settings
 from cluster.store.blob_store import BlobStore
+from cluster.store.deferred_start import DeferredStart
 from cluster.store.lua_scripts import Call
+from cluster.store.raw_pipeline import Sent
 from cluster.store.replies import StartReply
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.data_files import use_readers
-from cluster.task_types.file import MANIFEST, File, FileContent, resolve, use_fetcher
+from cluster.task_types.file import File, FileContent, resolve, use_fetcher
 from cluster.task_types.registry import Registry
-from cluster.task_types.retry_policy import NO_RETRIES, Retries
+from cluster.task_types.retry_policy import NO_RETRIES
 from cluster.task_types.task_type import TaskType
 from cluster.task_types.value_types import Blob
 from cluster.task_types.walk import instances_in
@@ -38,25 +40,24 @@ from cluster.worker.batch_outcomes import run_batch
 from cluster.worker.child_files import ChildFiles
 from cluster.worker.child_tasks import WorkerChildren
 from cluster.worker.child_waits import ChildWaits
+from cluster.worker.deferred_starts import RunTimes, StartsRead, record_start
 from cluster.worker.file_cache import FileCache
 from cluster.worker.outcome import Failed, Outcome, Succeeded, read_arguments, run_function
-from cluster.worker.output_capture import finish_lines
+from cluster.worker.outcome_calls import (
+    NOTHING_KEPT,
+    needs_no_earlier,
+    own_seconds,
+    saved_blobs,
+    size_as_file,
+    store_outcome,
+    verdict_on,
+)
 from cluster.worker.partial_outputs import encode_partial
 from cluster.worker.stream_writer import StreamWriter
 from cluster.worker.task_context import RunningAttempt, enter, use_parts
 from cluster.worker.waiting_places import WaitingPlaces
 
 logger = logging.getLogger(__name__)
-
-NOTHING_KEPT: Final = 2
-"""The reply to `finish` if no earlier attempt has a result that is kept."""
-PLATFORM_RETRIES: Final = Retries(10, delay=5, max_delay=300)
-"""Retries of a task whose blobs could not be stored, in addition to its own `retries`: half an hour in all."""
-HAND_BACK_RETRIES: Final = Retries(10_000, delay=2, max_delay=30)
-"""Retries of a task that found no room to wait for its children: it is no failure."""
-MIN_WAITED_SECONDS: Final = 0.1
-"""What an attempt that waited for children is reported to take at least: it shares no Dask task with others, which it
-would keep waiting."""
 
 
 class _Started(NamedTuple):
@@ -66,6 +67,19 @@ class _Started(NamedTuple):
     slot: int | None
     reply: StartReply
     running: RunningAttempt
+
+
+class _Unconfirmed(NamedTuple):
+    """The outcome of an attempt, which was sent to the store.
+
+    Attributes:
+        conclude: called with the reply of the store.
+    """
+
+    attempt: AttemptInput
+    call: Call[Any]
+    sent: Sent
+    conclude: Callable[[Any], object]
 
 
 class Executor:
@@ -95,6 +109,7 @@ class Executor:
         self.worker = worker
         self.table = table
         self.running: dict[AttemptKey, RunningAttempt] = {}
+        self._run_times = RunTimes()
         self._process_id = os.getpid()
         self._waits = ChildWaits(store, f"{worker}-{self._process_id}")
         self._places = WaitingPlaces(settings.waiting_tasks_limit)
@@ -121,24 +136,61 @@ class Executor:
         slots = [self.table.add(task_id, attempt, queued_behind=i > 0) if self.table else None
                  for i, (task_id, attempt, _) in enumerate(attempts)]  # fmt: skip
         try:
-            reply: StartReply | None = self.store.run(self._start(attempts[0]))
-            for i, attempt in enumerate(attempts):
-                following = attempts[i + 1] if i + 1 < len(attempts) else None
-                may_run = self._may_run(name, attempt, reply)
-                with log_context(taskId=attempt[0], attempt=attempt[1]):
-                    if reply and may_run:
-                        reply = self._run(name, attempt, slots[i], following, reply, durations)
-                    else:
-                        reply = self.store.run(self._start(following)) if following else None
-                # Last, because a worker that drains exits when its table is empty.
-                if self.table:
-                    self.table.remove(slots[i])
-                    slots[i] = None
+            if task_type is not None and len(attempts) > 1 and self._run_times.is_short(task_type):
+                self._run_short(task_type, attempts, slots, durations)
+            else:
+                self._run_each(name, attempts, slots, durations)
         finally:
             for slot in slots:
                 if self.table:
                     self.table.remove(slot)
         return durations
+
+    def _run_each(
+        self, name: str, attempts: Sequence[AttemptInput], slots: list[int | None], durations: list[float]
+    ) -> None:
+        """Runs attempts one after the other. Each is started in the record when its turn comes."""
+        reply: StartReply | None = self.store.run(self._start(attempts[0]))
+        for i, attempt in enumerate(attempts):
+            following = attempts[i + 1] if i + 1 < len(attempts) else None
+            may_run = self._may_run(name, attempt, reply)
+            with log_context(taskId=attempt[0], attempt=attempt[1]):
+                if reply and may_run:
+                    self._mark_running(name, attempt, slots[i])
+                    reply = self._run(name, attempt, following, reply, durations)
+                else:
+                    reply = self.store.run(self._start(following)) if following else None
+            # Last, because a worker that drains exits when its table is empty.
+            if self.table:
+                self.table.remove(slots[i])
+                slots[i] = None
+
+    def _run_short(
+        self, task_type: TaskType, attempts: Sequence[AttemptInput], slots: list[int | None], durations: list[float]
+    ) -> None:
+        """Runs attempts that are expected to be short one after the other, with deferred starts, and without waiting
+        for the replies to their outcomes until all have run."""
+        name, starts, sent = task_type.name, StartsRead(self.store, attempts), list[_Unconfirmed]()
+        for i, attempt in enumerate(attempts):
+            with log_context(taskId=attempt[0], attempt=attempt[1]):
+                reply = starts.find(attempt)
+                if reply is not None and self._mark_running(name, attempt, slots[i], deferred=True):
+                    self._observe_wait(name, reply)
+                    self._run(name, attempt, None, reply, durations, sent)
+                else:
+                    reply = self.store.run(self._start(attempt))
+                    if self._may_run(name, attempt, reply):
+                        self._mark_running(name, attempt, slots[i])
+                        self._run(name, attempt, None, reply, durations)
+            if self.table:
+                if sent and sent[-1].attempt is attempt:
+                    self.table.await_reply(slots[i], *attempt[:2])
+                else:
+                    self.table.remove(slots[i])
+                    slots[i] = None
+        for it, reply in zip(sent, self.store.replies([(it.call, it.sent) for it in sent]), strict=True):
+            with log_context(taskId=it.attempt[0], attempt=it.attempt[1]):
+                it.conclude(reply)
 
     def _run_together(self, task_type: TaskType, attempts: Sequence[AttemptInput]) -> list[float]:
         """Starts attempts of a task type with `batch`, and calls its function once for those that may run."""
@@ -178,7 +230,7 @@ class Executor:
                 members = [item.attempt for item in started]
                 outcomes = run_batch(task_type, members, self.settings, self._process_id, read)
                 calls = [
-                    self._store_outcome(item.running, task_type, item.reply.version, outcome)
+                    store_outcome(self.store.calls, item.running, task_type, item.reply.version, outcome)
                     for item, outcome in zip(started, outcomes, strict=True)
                 ]
                 seconds = time.perf_counter() - began
@@ -189,7 +241,7 @@ class Executor:
         durations = []
         for outcome, reply in zip(outcomes, replies, strict=True):
             metrics.labelled(metrics.RUN_SECONDS, name).observe(seconds)
-            verdict = _verdict(outcome, reply)
+            verdict = verdict_on(outcome, reply)
             metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
             if verdict != "REFUSED":
                 durations.append(seconds / len(started))
@@ -202,8 +254,8 @@ class Executor:
         """Whether the store lets an attempt run here."""
         task_id, number, _ = attempt
         verdict = reply.verdict if reply else None
-        if reply and reply.waited_seconds is not None:
-            metrics.labelled(metrics.WAIT_SECONDS, name).observe(reply.waited_seconds)
+        if reply:
+            self._observe_wait(name, reply)
         if verdict == "TAKEN":
             # An attempt is dispatched once and Dask runs a key in one place, so the worker that started it before is
             # gone, and its heartbeats have stopped. (ALIVE: it still runs in a worker that is draining.)
@@ -213,24 +265,41 @@ class Executor:
             logger.info("task %s attempt %d is not run here: %s", task_id, number, verdict)
         return verdict == "RUN"
 
+    def _observe_wait(self, name: str, reply: StartReply) -> None:
+        if reply.waited_seconds is not None:
+            metrics.labelled(metrics.WAIT_SECONDS, name).observe(reply.waited_seconds)
+
+    def _mark_running(self, name: str, attempt: AttemptInput, slot: int | None, *, deferred: bool = False) -> bool:
+        """Enters into the attempt table that an attempt runs from now on. Returns False if the nanny has withdrawn it
+        meanwhile, to run elsewhere."""
+        if not self.table:
+            return True
+        task_type = self.registry.get(name)
+        limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
+        return self.table.start(slot, *attempt[:2], limit, retries, deferred=deferred)
+
     def _run(
         self,
         name: str,
         attempt: AttemptInput,
-        slot: int | None,
         following: AttemptInput | None,
         start: StartReply,
         durations: list[float],
+        sent: list[_Unconfirmed] | None = None,
     ) -> StartReply | None:
-        """Runs a started attempt, stores its outcome, and starts the next one. Returns the reply to that start."""
+        """Runs an attempt, stores its outcome, and starts the next one. Returns the reply to that start.
+
+        Args:
+            sent: if the start of this attempt was deferred: its outcome is added here, if it needs no waiting.
+        """
         task_id, number, _ = attempt
         task_type = self.registry.get(name)
         attributes = {"task": name, "task_id": task_id, "attempt": number, "worker": self.worker}
         with tracing.span(f"run {name}", "CONSUMER", start.trace, **attributes) as span:
-            if self.table:
-                limit, retries = (task_type.timeout_seconds, task_type.retries) if task_type else (None, NO_RETRIES)
-                self.table.start(slot, task_id, number, limit, retries)
             running = self._attempt(task_id, number, self._partial_encoder(task_type))
+            if sent is not None:
+                running.deferred_start = self._start(attempt)
+                running.record_start = partial(record_start, running, self.store.run)
             running.checkpoint = start.checkpoint
             running.make_files = lambda blobs: self.store.run_many(self._borrow_files(running, blobs, start.tenant))
             if task_type is not None and task_type.items is not None:
@@ -247,28 +316,53 @@ class Executor:
                 else:
                     resolve = partial(self._resolve_files, task_id, start.tenant)
                     outcome = run_function(task_type, attempt, self.settings, self._process_id, resolve)
-                made = _saved_blobs(running, outcome) if isinstance(outcome, Succeeded) else set()
+                made = saved_blobs(running, outcome) if isinstance(outcome, Succeeded) else set()
                 borrow = self._borrow_files(running, made, start.tenant)
-                store_outcome = self._store_outcome(running, task_type, start.version, outcome)
-                metrics.labelled(metrics.RUN_SECONDS, name).observe(time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                deferred = None if sent is None else DeferredStart(self.worker, seconds, start.waited_seconds)
+                call = store_outcome(self.store.calls, running, task_type, start.version, outcome, deferred)
+                metrics.labelled(metrics.RUN_SECONDS, name).observe(seconds)
+                self._run_times.add(name, seconds)
                 # The blobs first: whoever sees the result may use them as files. In a round trip of their own, as they
                 # may be on other servers of a cluster.
                 if borrow:
                     self.store.run_many(borrow)
-                replies = self.store.run_many([store_outcome, *([self._start(following)] if following else ())])
-                verdict = _verdict(outcome, replies[0])
-                metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
-                if verdict != "REFUSED":
-                    durations.append(_own_seconds(time.perf_counter() - started, children.waited_seconds))
+                if sent is not None and not made:
+                    conclude = partial(
+                        self._conclude, name, attempt, outcome, durations,
+                        own_seconds(seconds, children.waited_seconds),
+                    )  # fmt: skip
+                    sent.append(_Unconfirmed(attempt, call, self.store.send(call), conclude))
+                    span.set_outcome(outcome.error["code"] if isinstance(outcome, Failed) else None)
+                    return None
+                replies = self.store.run_many([call, *([self._start(following)] if following else ())])
+                seconds = own_seconds(time.perf_counter() - started, children.waited_seconds)
+                verdict = self._conclude(name, attempt, outcome, durations, seconds, replies[0])
                 span.set_outcome(outcome.error["code"] if isinstance(outcome, Failed) else None, outcome=verdict)
             finally:
                 enter(None)
                 del self.running[task_id, number]
-            if made and replies[0] == NOTHING_KEPT and _needs_no_earlier(running, outcome, start):
+            if made and replies[0] == NOTHING_KEPT and needs_no_earlier(running, outcome, start):
                 Thread(target=self._delete_earlier, args=(task_id, number), daemon=True).start()
-            if isinstance(outcome, Succeeded) and not replies[0]:
-                logger.info("task %s attempt %d: its result is too late and is refused", task_id, number)
             return replies[1] if following else None
+
+    def _conclude(
+        self,
+        name: str,
+        attempt: AttemptInput,
+        outcome: Outcome,
+        durations: list[float],
+        seconds: float,
+        reply: Any,
+    ) -> str:
+        """Notes what the store did with an outcome, and returns that (`verdict_on`)."""
+        verdict = verdict_on(outcome, reply)
+        metrics.labelled(metrics.ATTEMPTS, name, verdict).inc()
+        if verdict != "REFUSED":
+            durations.append(seconds)
+        elif isinstance(outcome, Succeeded):
+            logger.info("task %s attempt %d: its result is too late and is refused", *attempt[:2])
+        return verdict
 
     def _children(
         self, running: RunningAttempt, start: StartReply, trace: str, task_type: TaskType | None
@@ -293,11 +387,18 @@ class Executor:
                 )
 
     def _attempt(self, task_id: str, attempt: int, encode: Callable[[Any], bytes | None]) -> RunningAttempt:
-        register_blobs = partial(self.store.run, self.store.calls.register_blobs(task_id))
         return RunningAttempt(
-            task_id, attempt, self.blobs, encode, register_blobs,
-            record_checkpoint=lambda key: self.store.run(self.store.calls.record_checkpoint(task_id, attempt, key)),
+            task_id, attempt, self.blobs, encode, partial(self._register_blobs, task_id),
+            record_checkpoint=partial(self._record_checkpoint, task_id, attempt),
         )  # fmt: skip
+
+    def _register_blobs(self, task_id: str) -> bool:
+        return self.store.run(self.store.calls.register_blobs(task_id))
+
+    def _record_checkpoint(self, task_id: str, attempt: int, key: str) -> bool:
+        if running := self.running.get((task_id, attempt)):
+            running.record_start()
+        return self.store.run(self.store.calls.record_checkpoint(task_id, attempt, key))
 
     def _partial_encoder(self, task_type: TaskType | None) -> Callable[[Any], bytes | None]:
         return partial(encode_partial, task_type, self.settings) if task_type else lambda _: None
@@ -326,7 +427,7 @@ class Executor:
         """The calls that make blobs of an attempt files, which other tasks take as arguments."""
         return [
             self.store.calls.borrow_file(
-                tenant, blob.sha256, blob.key, running.task_id, _size_as_file(blob, blobs), blob.media_type,
+                tenant, blob.sha256, blob.key, running.task_id, size_as_file(blob, blobs), blob.media_type,
                 blob.key.rpartition("/")[2],
             )
             for blob in blobs
@@ -342,71 +443,3 @@ class Executor:
                 f"{','.join(self.settings.task_modules)!r} here",
             )
         )
-
-    def _store_outcome(
-        self, running: RunningAttempt, task_type: TaskType | None, version: str, outcome: Outcome
-    ) -> Call[Any]:
-        """The call that stores an outcome of a task that was submitted for this version of its type."""
-        calls, task_id, attempt = self.store.calls, running.task_id, running.attempt
-        kept_bytes = running.checkpoint_bytes + sum(blob.size_bytes for blob in _saved_blobs(running, outcome))
-        if running.stream:
-            kept_bytes += running.stream.size_bytes
-        finish_lines(running)
-        _, lines = running.log.pending()
-        if isinstance(outcome, Succeeded):
-            # The code has changed since, or is older on this worker.
-            made_by = task_type.version if task_type and version not in ("", task_type.version) else ""
-            return calls.finish(task_id, attempt, outcome.result, kept_bytes=kept_bytes, lines=lines, made_by=made_by)
-        if running.stop.is_set():
-            # Redis has told it to stop, so its failure says nothing of the task. Usually it was cancelled or replaced,
-            # and this is refused too. Or Redis lost the attempt's start in its last second: then it runs again.
-            return calls.mark_lost(task_id, attempt, "none", outcome.error)
-        if outcome.handed_back:
-            return calls.fail(
-                task_id, attempt, outcome.error, retries=HAND_BACK_RETRIES, counter="handed_back",
-                kept_bytes=kept_bytes, lines=lines,
-            )  # fmt: skip
-        if outcome.platform:
-            return calls.fail(
-                task_id, attempt, outcome.error, retries=PLATFORM_RETRIES, counter="unstored", kept_bytes=kept_bytes,
-                lines=lines,
-            )  # fmt: skip
-        retries = task_type.retries if task_type else NO_RETRIES
-        return calls.fail(
-            task_id, attempt, outcome.error, retries=retries, allowed=outcome.retries, kept_bytes=kept_bytes,
-            lines=lines,
-        )  # fmt: skip
-
-
-def _own_seconds(seconds: float, waited_seconds: float) -> float:
-    """How long an attempt occupied its thread."""
-    return max(MIN_WAITED_SECONDS, seconds - waited_seconds) if waited_seconds else seconds
-
-
-def _saved_blobs(running: RunningAttempt, outcome: Outcome) -> set[Blob]:
-    """The blobs of an attempt: those that its own thread saved, and those that parts of its graph did, if it returned
-    them."""
-    returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
-    prefix = f"{running.blob_prefix}/"
-    return {*running.saved.values(), *(blob for blob in returned if blob.key.startswith(prefix))}
-
-
-def _needs_no_earlier(running: RunningAttempt, outcome: Outcome, start: StartReply) -> bool:
-    """Whether a successful attempt uses nothing that earlier ones saved, to which a checkpoint may have led it."""
-    returned = outcome.blobs if isinstance(outcome, Succeeded) else ()
-    own = all(blob.key.startswith(f"{running.blob_prefix}/") for blob in returned)
-    return running.attempt > 1 and own and not start.checkpoint
-
-
-def _size_as_file(blob: Blob, saved: Iterable[Blob]) -> int:
-    """The length of a file that other tasks take; of a manifest, that of all that it lists too."""
-    if blob.media_type != MANIFEST:
-        return blob.size_bytes
-    return blob.size_bytes + sum(it.size_bytes for it in saved if it.key.startswith(f"{blob.key}."))
-
-
-def _verdict(outcome: Outcome, reply: Any) -> str:
-    """What the store did with an outcome: `SUCCEEDED`, `FAILED`, `RETRY` or `REFUSED`."""
-    if isinstance(outcome, Failed):
-        return "RETRY" if reply == "QUEUED" else str(reply)
-    return "SUCCEEDED" if reply else "REFUSED"

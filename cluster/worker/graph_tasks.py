@@ -38,6 +38,7 @@ def wait_for(future: Any) -> Any:
     from distributed import worker_client
 
     # Frees the attempt's thread for other tasks, which the future may depend on.
+    attempt.record_start()
     attempt.on_cluster = True
     with worker_client():
         done: SimpleQueue[int] = SimpleQueue()
@@ -82,6 +83,7 @@ def as_completed(collections: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
     from distributed import worker_client
 
+    attempt.record_start()
     attempt.on_cluster = True
     with worker_client() as client:
         with dask.annotate(**{GRAPH_ANNOTATION: f"{attempt.task_id}:{attempt.attempt}"}):

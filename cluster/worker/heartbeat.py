@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from cluster.system.background import BackgroundThread
+from cluster.worker.deferred_starts import record_start
 from cluster.worker.executor import Executor
 from cluster.worker.progress_note import ProgressNote
 
@@ -49,6 +50,7 @@ class HeartbeatThread:
             nothing_new = report == sent and not shown and not has_lines
             if nothing_new and silent_seconds < HEARTBEAT_SECONDS:
                 continue
+            record_start(attempt, store.run_once)
             last_line, lines = attempt.log.pending() if has_lines else (0, b"")
             may_continue = store.run_once(store.calls.progress(*key, report[0], shown or b"", lines, *report[1]))
             self._sent[key] = (report, self._round_number)

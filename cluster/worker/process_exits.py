@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from cluster import attempt_errors
 from cluster.observability import metrics
 from cluster.observability.logs import log_context
 from cluster.store.async_store import Store
+from cluster.store.deferred_start import DeferredStart
 from cluster.system import memory
 from cluster.worker.attempt_table import AttemptTable, Entry
 from cluster.worker.descendants import Descendants
@@ -76,14 +78,23 @@ class ProcessExits:
                 return attempt_errors.worker_lost(worker, f"was killed by {signal.Signals(-exit_code).name}")
         return attempt_errors.worker_lost(worker, f"exited with code {exit_code}" if exit_code else "exited")
 
+    def _deferred_start(self, entry: Entry) -> DeferredStart | None:
+        """How an attempt began whose start Redis may not know; without it, its loss would count against nothing."""
+        if not (entry.running and entry.deferred):
+            return None
+        return DeferredStart(self._process.worker, max(0.0, time.monotonic() - entry.started))
+
     async def report(self) -> None:
         """Marks the attempts of ended processes as lost. Raises StoreUnavailable: a later call reports the rest."""
         while self._unreported:
             ended = self._unreported[0]
             calls = [
-                self._store.calls.mark_lost(*entry.key, ended.loss_reason if entry.running else "none", ended.error)
+                self._store.calls.mark_lost(
+                    *entry.key, ended.loss_reason if entry.running else "none", ended.error,
+                    deferred=self._deferred_start(entry),
+                )
                 for entry in ended.entries
-            ]
+            ]  # fmt: skip
             verdicts = await self._store.run_many(calls)
             self._unreported.pop(0)
             for entry, verdict in zip(ended.entries, verdicts, strict=True):

@@ -13,6 +13,8 @@ from typing import Any, Final
 from cluster.scheduling.attempt_keys import GRAPH_ANNOTATION
 from cluster.scheduling.dask_internals import running_part
 from cluster.store.blob_store import BlobStore
+from cluster.store.lua_scripts import Call
+from cluster.store.replies import StartReply
 from cluster.task_types.value_types import Blob
 from cluster.worker.progress_note import ProgressNote, progress_note
 from cluster.worker.stream_writer import StreamWriter
@@ -61,6 +63,8 @@ class RunningAttempt:
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
         children: the tasks that it submits; None if it cannot.
+        deferred_start: the call that records that it has begun, as long as Redis does not know it (deferred_starts.py).
+        record_start: makes that call, before anything that only running attempts may do.
         log: the lines that it prints and logs.
         unfinished_lines: what it has printed to `stdout` and `stderr` without a line feed.
         printed: how many lines it has printed in this second.
@@ -91,6 +95,8 @@ class RunningAttempt:
     on_cluster: bool = False
     make_files: Callable[[Sequence[Blob]], object] = lambda blobs: None
     children: Any = None
+    deferred_start: Call[StartReply] | None = None
+    record_start: Callable[[], None] = lambda: None
 
     @property
     def blob_prefix(self) -> str:

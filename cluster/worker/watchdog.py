@@ -32,6 +32,8 @@ HEARTBEAT_SECONDS: Final = 1.0
 """How often the heartbeat of a running attempt is sent; shorter attempts need none and cost nothing."""
 MAX_QUEUED_BEHIND_SECONDS: Final = 0.25
 """How long an attempt may be queued behind others of its Dask task; such a batch is planned for a fifth of that."""
+MAX_DEFERRED_SECONDS: Final = 0.1
+"""After how long the start of a running attempt is recorded that was deferred."""
 GRACE_SECONDS: Final = 1.0
 """How long a function may run on after its attempt has ended in the record."""
 REAP_SECONDS: Final = 5.0
@@ -59,6 +61,7 @@ class Watchdog:
         self._revoked: dict[AttemptKey, float] = {}
         self._heartbeat_at: dict[AttemptKey, float] = {}
         self._requeued: set[AttemptKey] = set()
+        self._started: set[AttemptKey] = set()
         self._reaped_at = 0.0
 
     async def check(self, now: float) -> None:
@@ -69,10 +72,11 @@ class Watchdog:
         self._requeued &= {entry.key for entry in entries}
         behind = [entry for entry in entries if entry.queued_behind_seconds(now) > MAX_QUEUED_BEHIND_SECONDS]
         # One that has begun since the table was read runs here, and would run twice.
-        await self.requeue(behind, "unbegun")
+        await self.requeue(self._withdrawn(behind, process_id), "unbegun")
         running = {entry.key: entry for entry in entries if entry.running}
         self._heartbeat_at = {key: at for key, at in self._heartbeat_at.items() if key in running}
         self._revoked = {key: at for key, at in self._revoked.items() if key in running}
+        await self._record_starts(running, now)
         await self._send_heartbeats(running, now)
         for entry in running.values():
             if now > entry.deadline and entry.key not in self._revoked:
@@ -88,6 +92,28 @@ class Watchdog:
         if process_id and now - self._reaped_at > REAP_SECONDS:
             self._reaped_at = now
             self._descendants.reap(process_id)
+
+    def _withdrawn(self, entries: Sequence[Entry], process_id: int | None) -> list[Entry]:
+        """Withdraws entries from the worker process, and returns those that it has not begun."""
+        if not entries:
+            return []
+        self._table.withdraw(entries)
+        begun = {entry.key for entry in self._table.entries(process_id) if entry.running}
+        return [entry for entry in entries if entry.key not in begun]
+
+    async def _record_starts(self, running: dict[AttemptKey, Entry], now: float) -> None:
+        """Records the start of attempts that were expected to be short, so that it was deferred, and are not."""
+        self._started &= running.keys()
+        late = [
+            key
+            for key, entry in running.items()
+            if entry.deferred and key not in self._started and now - entry.started > MAX_DEFERRED_SECONDS
+        ]
+        calls = [self._store.calls.start(*key, self._process.worker) for key in late]
+        for key, reply in zip(late, await self._store.run_many(calls) if calls else (), strict=True):
+            self._started.add(key)
+            if reply.verdict != "RUN":
+                self._revoked[key] = now
 
     async def _send_heartbeats(self, running: dict[AttemptKey, Entry], now: float) -> None:
         due = [

@@ -16,6 +16,7 @@ from cluster.store import task_calls
 from cluster.store.actor import Actor
 from cluster.store.async_store import Store
 from cluster.store.child_calls import Unwanted
+from cluster.store.deferred_start import DeferredStart
 from cluster.store.file_calls import FileUser
 from cluster.store.lua_scripts import SCRIPTS, Call
 from cluster.store.record import TaskState
@@ -62,15 +63,20 @@ def tries(calls: Calls, task_id: str) -> Iterator[Call[Any]]:
         yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', recompute=recompute)
     yield calls.submit(task_id, "fibonacci", "1", b'{"n":90}', priority=1)
     yield calls.start(task_id, 1, "worker-2")
+    yield calls.read_starts([(task_id, 1)])
     yield calls.progress(task_id, 1, 0.5)
     yield calls.append_items(task_id, 1, 0, [b"1"])
     yield calls.read_items(task_id, None, 0, node="node")
     yield calls.read_log(task_id, 0, node="node")
-    yield calls.finish(task_id, 1, b"{}")
+    began = DeferredStart("worker-2", 0.01)
+    for deferred in (None, began):
+        yield calls.finish(task_id, 1, b"{}", deferred=deferred)
     for retries in (0, 1):
         yield calls.fail(task_id, 1, failure, retries=Retries(retries))
+        yield calls.fail(task_id, 1, failure, retries=Retries(retries), deferred=began)
     for reason in LOSS_REASONS:
         yield calls.mark_lost(task_id, 1, reason, failure)
+        yield calls.mark_lost(task_id, 1, reason, failure, deferred=began)
     yield calls.release(task_id, 1)
     for mode in CANCEL_MODES:
         yield calls.cancel(task_id, Actor("key:other", "other", "other"), mode)

@@ -153,6 +153,29 @@ local function record_change(event)
   end
 end
 
+-- Bucket 0 is less than a millisecond; bucket n is from 2 ^ ((n - 1) / 2) ms to 2 ^ (n / 2) ms (log_histogram.py).
+local function time_bucket(milliseconds)
+  if milliseconds < 1 then return 0 end
+  return math.floor(2 * math.log(milliseconds) / math.log(2) + 1e-9) + 1
+end
+
+-- The STARTED event of an attempt whose start was deferred: it is recorded with what follows.
+local DEFERRED
+
+-- The attempt has run after `read_starts`, without `start`. `began`: '<how long ago, ms> <how long the task had waited
+-- before, ms, or ''> <worker>', or ''. Returns whether this is such an attempt; then it counts as RUNNING from here on.
+local function record_deferred_start(began)
+  if TASK.state ~= 'QUEUED' or (began or '') == '' then return false end
+  local ago, waited, worker = string.match(began, '^(%d+) (%d*) (.*)$')
+  TASK.started_at = NOW - tonumber(ago)
+  TASK.waited = waited ~= '' and time_bucket(tonumber(waited)) or ''
+  TASK.worker = worker
+  TASK.seq = TASK.seq + 1
+  DEFERRED = cjson.encode({seq = TASK.seq, kind = 'STARTED', state = 'RUNNING', attempt = tonumber(TASK.attempt),
+    at = TASK.started_at, worker = worker})
+  return true
+end
+
 -- Writes the changes, appends an event, and notifies the nodes that watch for it. A notification is only a hint: the
 -- record is the truth.
 local function commit(kind, attempt, event_limit, progress, message, data, worker)
@@ -170,14 +193,21 @@ local function commit(kind, attempt, event_limit, progress, message, data, worke
     event.data = data
     line = cjson.encode(event)
   end
-  redis.call('RPUSH', EVENTS, line)
+  if DEFERRED then redis.call('RPUSH', EVENTS, DEFERRED, line) else redis.call('RPUSH', EVENTS, line) end
   -- The list is never longer than the newest seq.
   if TASK.seq > tonumber(event_limit) then redis.call('LTRIM', EVENTS, -tonumber(event_limit), -1) end
   -- One command for the usual case: nobody watches this task, and nobody wants the changes of the shard.
   local found = redis.call('EXISTS', WATCH, changes_key())
   if found == 0 then return end
   local watchers, ended = redis.call('HGETALL', WATCH), is_final(TASK.state)
-  if found == 2 or #watchers == 0 then record_change(change) end
+  if found == 2 or #watchers == 0 then
+    if DEFERRED then
+      TASK.was = 'QUEUED'
+      record_change(DEFERRED)
+      TASK.was = 'RUNNING'
+    end
+    record_change(change)
+  end
   local notification
   for i = 1, #watchers, 2 do
     local wants = watchers[i + 1]
@@ -451,12 +481,6 @@ local ENDS_TTL = 7200000
 -- A task may make up its code, even from its input: beyond so many fields, new ones are counted without it.
 local MAX_ENDS_WITH_CODE = 1000
 
--- Bucket 0 is less than a millisecond; bucket n is from 2 ^ ((n - 1) / 2) ms to 2 ^ (n / 2) ms (log_histogram.py).
-local function time_bucket(milliseconds)
-  if milliseconds < 1 then return 0 end
-  return math.floor(2 * math.log(milliseconds) / math.log(2) + 1e-9) + 1
-end
-
 -- Counts an end. `waited` is the bucket that `start` has noted.
 local function count_end(state)
   local started_at = TASK.started_at
@@ -476,6 +500,11 @@ end
 local function end_task(state, attempt, ttl, event_limit, progress, message)
   ttl = TASK.ttl or ttl
   if TASK.start_before then set_start_before(nil) end
+  if DEFERRED then
+    set_field('started_at', int(TASK.started_at))
+    set_field('waited', TASK.waited)
+    set_field('worker', TASK.worker)
+  end
   set_field('finished_at', NOW_TEXT)
   move_to(state)
   count_end(state)

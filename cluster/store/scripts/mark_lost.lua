@@ -5,7 +5,8 @@
 --         has started), 'silent' (as 'none', unless it sent a heartbeat in the last 30 s),
 --       5 limit of `lost`, 6 limit of `undelivered`, 7 error if a limit is reached (JSON), 8 ttl (ms), 9 event limit,
 --       10 message, 11 limit of `uncharged`, which counts the other reasons, 12 whether to wake the recoverer (0/1),
---       13 check_after (ms), if the caller dispatches the next attempt itself, or ''
+--       13 check_after (ms), if the caller dispatches the next attempt itself, or '', 14 how it began, if its start was
+--       deferred (record_deferred_start; or '')
 -- Returns 'QUEUED'; 'MOVED <pool>' if the next attempt runs in a larger pool; {name, input, priority, account, resumes,
 -- pool}, packed, if the caller must dispatch the next attempt; 'FAILED'; 'BEGUN' or 'HEARD' if the reason does not apply; or 'REFUSED' by the fence.
 local state = load_task()
@@ -15,6 +16,7 @@ if state == 'RUNNING' then
   if ARGV[4] == 'silent' and NOW - last_heard_at() < 30000 then return 'HEARD' end
 end
 if tonumber(get_field('dispatched')) < tonumber(ARGV[3]) then return 'REFUSED' end
+if record_deferred_start(ARGV[14]) then state = 'RUNNING' end
 local limit_reached, with_worker = false, ARGV[4] == 'worker' or ARGV[4] == 'memory'
 if with_worker and state == 'RUNNING' then
   limit_reached = redis.call('HINCRBY', RECORD, 'lost', 1) >= tonumber(ARGV[5])

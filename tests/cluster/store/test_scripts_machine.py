@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cluster.attempt_errors import error
 from cluster.settings import Settings
+from cluster.store.deferred_start import DeferredStart
 from cluster.store.record import TaskState
 from cluster.store.thread_store import ThreadStore
 from cluster.task_types.retry_policy import Retries
@@ -27,6 +28,8 @@ ID = "0" * 32
 FINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 ATTEMPTS = st.integers(-2, 0)
 """Which attempt acts, counted back from the newest: two old ones and the newest."""
+DEFERRED = st.sampled_from([None, DeferredStart("w", 0.5)])
+"""How it began, if its start was deferred."""
 
 
 def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachine]:
@@ -52,6 +55,12 @@ def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachi
             self.raised = False
             self.result = self.result if state == "SUCCEEDED" else None
             self.seq += 1
+
+        def began(self, deferred: DeferredStart | None) -> None:
+            """An attempt reports what became of it, and with it its start, if that is not known."""
+            if deferred is not None and self.state == "QUEUED":
+                self.state = "RUNNING"
+                self.seq += 1
 
         def fence(self, back: int) -> tuple[int, bool]:
             return max(1, self.attempt + back), max(1, self.attempt + back) == self.attempt
@@ -93,22 +102,27 @@ def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachi
                 self.result = partial or self.result
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, result=st.binary(min_size=1, max_size=4))
-        def finish(self, back: int, result: bytes) -> None:
+        @rule(back=ATTEMPTS, result=st.binary(min_size=1, max_size=4), deferred=DEFERRED)
+        def finish(self, back: int, result: bytes, deferred: DeferredStart | None) -> None:
             attempt, right = self.fence(back)
-            stored = self.run(self.calls.finish(ID, attempt, result))
+            stored = self.run(self.calls.finish(ID, attempt, result, deferred=deferred))
             repeated = self.state == "SUCCEEDED" and right and self.result == result
             # 2: no earlier run's result was kept.
-            assert bool(stored) == (self.state == "RUNNING" and right) or repeated
+            begun = self.state == "RUNNING" or (self.state == "QUEUED" and deferred is not None)
+            assert bool(stored) == (begun and right) or repeated
             if stored and not repeated:
                 self.result = result
+                self.began(deferred)
                 self.moved("SUCCEEDED")
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, retries=st.integers(0, 2))
-        def fail(self, back: int, retries: int) -> None:
+        @rule(back=ATTEMPTS, retries=st.integers(0, 2), deferred=DEFERRED)
+        def fail(self, back: int, retries: int, deferred: DeferredStart | None) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=Retries(retries, delay=0)))
+            pauses = Retries(retries, delay=0)
+            verdict = self.run(self.calls.fail(ID, attempt, error("X", "x"), retries=pauses, deferred=deferred))
+            if self.state not in FINAL and right:
+                self.began(deferred)
             if self.state in FINAL or not right:
                 assert verdict == ("FAILED" if self.raised and right else "REFUSED")
             elif self.retries < retries:
@@ -122,13 +136,15 @@ def make_machine(server: RedisServer | RedisCluster) -> type[RuleBasedStateMachi
                 self.raised = True
 
         @precondition(lambda self: self.state)
-        @rule(back=ATTEMPTS, loss_reason=st.sampled_from(["worker", "memory", "none"]))
-        def lose(self, back: int, loss_reason: Any) -> None:
+        @rule(back=ATTEMPTS, loss_reason=st.sampled_from(["worker", "memory", "none"]), deferred=DEFERRED)
+        def lose(self, back: int, loss_reason: Any, deferred: DeferredStart | None) -> None:
             attempt, right = self.fence(back)
-            verdict = self.run(self.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "x")))
+            lost = self.calls.mark_lost(ID, attempt, loss_reason, error("WORKER_LOST", "x"), deferred=deferred)
+            verdict = self.run(lost)
             if self.state in FINAL or not right or self.dispatched < self.attempt:
                 assert verdict == "REFUSED"
                 return
+            self.began(deferred)
             charged = loss_reason in ("worker", "memory") and self.state == "RUNNING"
             self.lost += charged
             if charged and self.lost >= 3:

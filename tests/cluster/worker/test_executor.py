@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import cluster.store.blob_store
-import cluster.worker.executor
+import cluster.worker.outcome_calls
 from cluster import attempt_errors
 from cluster.attempt_errors import EVENT_MESSAGE_LIMIT, MESSAGE_LIMIT, NAME_LIMIT
 from cluster.errors import BadInput, BlobError
@@ -431,7 +431,7 @@ def test_what_a_lost_attempt_saved_stays_if_the_next_one_returns_it(bench: Bench
 def test_a_blob_store_that_is_away_is_the_platforms_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The write is repeated for a while, then the task is retried later without counting its retries, up to a limit."""
     monkeypatch.setattr(cluster.store.blob_store, "WRITE_SECONDS", 0.3)
-    monkeypatch.setattr(cluster.worker.executor, "PLATFORM_RETRIES", Retries(2))
+    monkeypatch.setattr(cluster.worker.outcome_calls, "PLATFORM_RETRIES", Retries(2))
     # A file cannot contain folders.
     bench.blobs.folder.write_bytes(b"")
     bound = saves_a_blob(bench)

@@ -268,6 +268,49 @@ async def test_an_attempt_that_begins_just_as_it_is_to_be_requeued_stays_and_is_
     assert (moved.state, moved.attempt, moved.lost) == (TaskState.QUEUED, 2, 0)
 
 
+async def test_an_attempt_that_is_not_as_short_as_expected_is_recorded_as_started(bench: Bench) -> None:
+    slots = [await bench.begin(task_id, queued_behind=True) for task_id in IDS[:2]]
+    for task_id, slot in zip(IDS, slots, strict=False):
+        bench.table.start(slot, task_id, 1, None, deferred=True)
+    await bench.store.run(bench.store.calls.cancel(IDS[1]))
+    await bench.watchdog.check(time.monotonic() + 0.05)
+    assert (await bench.record(IDS[0])).state is TaskState.QUEUED
+    await bench.watchdog.check(time.monotonic() + 0.2)
+    begun = await bench.record(IDS[0])
+    assert (begun.state, begun.worker, begun.attempt) == (TaskState.RUNNING, "w", 1)
+    assert set(bench.watchdog._revoked) == {(IDS[1], 1)}
+    await bench.watchdog.check(time.monotonic() + 0.5)
+    assert (await bench.record(IDS[0])).seq == 2
+
+
+async def test_a_loss_counts_against_the_short_attempt_that_ran_and_not_those_behind_it(bench: Bench) -> None:
+    slots = [await bench.begin(task_id, queued_behind=True) for task_id in IDS[:3]]
+    bench.table.await_reply(slots[0], IDS[0], 1)
+    bench.table.start(slots[1], IDS[1], 1, None, deferred=True)
+    bench.watchdog.exits.process_ended(-9, orderly=False)
+    await bench.watchdog.exits.report()
+    found = [await bench.record(task_id) for task_id in IDS[:3]]
+    assert [(record.state, record.attempt, record.lost) for record in found] == [
+        (TaskState.QUEUED, 2, 0), (TaskState.QUEUED, 2, 1), (TaskState.QUEUED, 2, 0)
+    ]  # fmt: skip
+
+
+async def test_an_attempt_that_begins_while_it_is_withdrawn_is_not_requeued(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = await bench.begin(IDS[0], queued_behind=True)
+    withdraw = bench.table.withdraw
+
+    def begun_meanwhile(entries: Any) -> None:
+        assert bench.table.start(slot, IDS[0], 1, None, deferred=True)
+        withdraw(entries)
+
+    monkeypatch.setattr(bench.table, "withdraw", begun_meanwhile)
+    await bench.watchdog.check(time.monotonic() + 1)
+    assert (await bench.record(IDS[0])).attempt == 1
+    assert not bench.table.start(slot, IDS[0], 1, None, deferred=True)
+
+
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
