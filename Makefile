@@ -38,7 +38,7 @@ ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/
 	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-compare bench-regression bench-growth bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-compare bench-regression bench-growth bench-schedulers bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -134,6 +134,9 @@ bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and wo
 
 bench-profile: $(VENV)/.bench ## Measures the processor time of a short task in each process, and renews what docs/performance.md predicts from it
 	@$(BIN)/python -m benchmarks.profile --write
+
+bench-schedulers: $(VENV)/.test ## Measures what a scheduler takes with 10 to 400 simulated workers, and what two and four take
+	@$(BIN)/python -m benchmarks.schedulers --rounds $(ROUNDS)
 
 bench-run: $(VENV)/.bench ## Compares run<Name>, submit and subscribe, and waitSeconds: latency and cost (ROUNDS=3)
 	@$(BIN)/python -m benchmarks.one_operation --rounds $(ROUNDS)
