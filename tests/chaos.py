@@ -129,10 +129,13 @@ class Chaos(System):
     impossible = frozenset({"loading"})
     """Faults of Redis that are not injected."""
 
-    def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
+    def __init__(self, folder: Path, seed: int, engine: Path | None = None, schedulers: int = 1) -> None:
         super().__init__(
-            folder, redis_binary=engine, api_nodes=2, min_workers=0, lost_worker_limit=100, task_modules=MODULES
-        )
+            folder, redis_binary=engine, api_nodes=2, schedulers=schedulers, min_workers=0, lost_worker_limit=100,
+            task_modules=MODULES,
+        )  # fmt: skip
+        self.schedulers = ("scheduler", "scheduler1")[:schedulers]
+        self.parts += self.schedulers[1:]
         replica = folder / "replica"
         replica.mkdir()
         self.replica = RedisServer(replica, binary=engine)
@@ -148,7 +151,8 @@ class Chaos(System):
 
     async def __aenter__(self) -> Chaos:
         await self.start_redis()
-        await self.start("scheduler")
+        for node in range(len(self.schedulers)):
+            await self.start("scheduler", node)
         for node in (0, 1):
             await self.start("worker", node)
             await self.start("api", node)
@@ -224,7 +228,7 @@ class Chaos(System):
         """Restarts every node in turn, gracefully, as an update does, but not Redis."""
         end = time.monotonic() + seconds
         while True:
-            for name in ("api0", "worker0", "api1", "worker1", "scheduler"):
+            for name in ("api0", "worker0", "api1", "worker1", *self.schedulers):
                 child = self.children[name]
                 child.process.terminate()
                 await child.process.wait()
@@ -470,8 +474,8 @@ class ClusterChaos(Chaos):
     # As likely as all others together: it has most processes.
     parts = ("redis",) * 6 + Chaos.parts
 
-    def __init__(self, folder: Path, seed: int, engine: Path | None = None) -> None:
-        super().__init__(folder, seed, engine)
+    def __init__(self, folder: Path, seed: int, engine: Path | None = None, schedulers: int = 1) -> None:
+        super().__init__(folder, seed, engine, schedulers)
         (folder / "cluster").mkdir()
         self.revived_at: dict[ClusterServer, float] = {}
         self.cluster = RedisCluster(
@@ -526,10 +530,17 @@ def _kind_of(n: int) -> str:
 
 
 async def chaos(
-    seconds: float, seed: int, folder: Path, *, engine: Path | None = None, cluster: bool = False, rolling: bool = False
+    seconds: float,
+    seed: int,
+    folder: Path,
+    *,
+    engine: Path | None = None,
+    cluster: bool = False,
+    rolling: bool = False,
+    schedulers: int = 1,
 ) -> Report:
     """One run in the given folder; `engine` is the server program to run, as a cluster if `cluster` is true."""
-    async with (ClusterChaos if cluster else Chaos)(folder, seed, engine) as run:
+    async with (ClusterChaos if cluster else Chaos)(folder, seed, engine, schedulers) as run:
         return await run.run(seconds, rolling=rolling)
 
 
@@ -540,6 +551,7 @@ def main() -> None:
     arguments.add_argument("--engine", choices=[*ENGINES, CLUSTER, *(f"{CLUSTER}-{name}" for name in ENGINES)],
                            help="the server to run, or a cluster of it; default: the one that dev starts")  # fmt: skip
     arguments.add_argument("--rolling", action="store_true", help="restart every node in turn instead")
+    arguments.add_argument("--schedulers", type=int, choices=(1, 2), default=1, help="each has one of the workers")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -551,8 +563,11 @@ def main() -> None:
     if engine is None:
         sys.exit(f"{given.engine} is not installed: run scripts/install-engines.sh, or install the extra `test`")
     report = asyncio.run(
-        chaos(given.seconds, given.seed, folder, engine=engine, cluster=cluster, rolling=given.rolling)
-    )
+        chaos(
+            given.seconds, given.seed, folder, engine=engine, cluster=cluster, rolling=given.rolling,
+            schedulers=given.schedulers,
+        )
+    )  # fmt: skip
     print(report.table())
     if report.wrong:
         sys.exit(f"{len(report.wrong)} violations; the logs are in {folder}")

@@ -164,12 +164,12 @@ class System:
         return f"http://127.0.0.1:{self.ports[node]}/graphql"
 
     async def start(self, role: str, node: int = 0) -> Child:
-        """Starts a node: `api`, `scheduler`, `controller` or `worker`. An api node has a number; so have the scheduler
-        and the controller of a scheduler after the first."""
+        """Starts a node: `api`, `scheduler`, `controller` or `worker`. An api node and a worker have a number, and so
+        have the scheduler and the controller after the first; workers belong to the schedulers in turn."""
         name = f"{role}{node}" if role in ("api", "worker") or node else role
         settings = replace(self.settings, port=self.ports[node]) if role == "api" else self.settings
-        if role in ("scheduler", "controller"):
-            settings = settings.of_scheduler(node)
+        if role != "api":
+            settings = settings.of_scheduler(node % len(settings.scheduler_addresses))
         with (self.folder / f"{name}.log").open("ab") as log:
             self.children[name] = await start_node(settings, role, output=log)
         return self.children[name]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -16,6 +17,9 @@ from cluster.store.async_store import Store
 from cluster.store.keys import Keys, scheduler_of, shards_of
 
 logger = logging.getLogger(__name__)
+
+SILENT_SECONDS: Final = 5.0
+"""After one of several schedulers has not told its load in time, how long it is taken to be away."""
 
 
 class Schedulers:
@@ -29,6 +33,7 @@ class Schedulers:
     def __init__(self, clients: Sequence[SchedulerClient], keys: Sequence[Keys]) -> None:
         self.clients = tuple(clients)
         self.keys = tuple(keys)
+        self._silent_until = [0.0] * len(self.clients)
 
     @classmethod
     def of(cls, settings: Settings, store: Store) -> Schedulers:
@@ -75,8 +80,20 @@ class Schedulers:
 
     async def states(self) -> list[SchedulerState]:
         """Each scheduler's load, asked at once. One that is unavailable has an empty load."""
-        loads = await asyncio.gather(*(_load(client) for client in self.clients))
-        return [SchedulerState(number, load) for number, load in enumerate(loads)]
+        return await asyncio.gather(*(self._state(number) for number in range(len(self.clients))))
+
+    async def _state(self, number: int) -> SchedulerState:
+        client = self.clients[number]
+        if client.connected and time.monotonic() < self._silent_until[number]:
+            return SchedulerState(number)
+        try:
+            return SchedulerState(number, await client.call("dask_graphql_load"))
+        except SchedulerUnavailable as error:
+            logger.debug("scheduler %d does not tell its load: %s", number, error)
+            if client.connected and len(self.clients) > 1:
+                # One that is frozen must not hold up each look at the others.
+                self._silent_until[number] = time.monotonic() + SILENT_SECONDS
+            return SchedulerState(number)
 
     async def fleet(self, store: Store) -> Mapping[str, Any] | None:
         """The state that the controllers have published, of all fleets together; None if no controller runs.
@@ -86,11 +103,3 @@ class Schedulers:
         """
         published = await store.commands([("GET", keys.fleet_key) for keys in self.keys])
         return merge_fleets([orjson.loads(fleet) if fleet else None for fleet in published])
-
-
-async def _load(client: SchedulerClient) -> Mapping[str, Any]:
-    try:
-        return dict(await client.call("dask_graphql_load"))
-    except SchedulerUnavailable as error:
-        logger.debug("a scheduler does not tell its load: %s", error)
-        return {}

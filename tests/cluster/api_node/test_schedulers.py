@@ -15,6 +15,7 @@ from cluster.api_node.problems import ClusterState, ProblemCode, find_problems
 from cluster.api_node.scheduler_dispatchers import SchedulerDispatchers
 from cluster.api_node.schedulers import Schedulers
 from cluster.api_node.slot_claimer import SlotClaimer
+from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.store.async_store import Store
 from cluster.store.keys import SHARDS, Keys, scheduler_of, shards_of
 from cluster.task_types.registry import Registry
@@ -114,9 +115,27 @@ def test_of_several_schedulers_the_problems_name_the_one_that_is_away_or_has_no_
 
 
 class Client:
-    """The connection to a scheduler."""
+    """The connection to a scheduler, which may be frozen."""
 
     connected = True
+
+    def __init__(self) -> None:
+        self.frozen, self.asked = False, 0
+
+    async def call(self, operation: str) -> dict[str, Any]:
+        self.asked += 1
+        if self.frozen:
+            raise SchedulerUnavailable("it does not answer in time")
+        return LOAD
+
+
+async def test_a_frozen_scheduler_does_not_hold_up_each_look_at_the_others(store: Store) -> None:
+    clients = [Client(), Client()]
+    schedulers = Schedulers(clients, [store.calls, store.calls.of_scheduler(1)])  # type: ignore[arg-type]
+    clients[1].frozen = True
+    for _ in range(3):
+        assert [bool(state.load) for state in await schedulers.states()] == [True, False]
+    assert [client.asked for client in clients] == [3, 1]
 
 
 class Dispatched:
