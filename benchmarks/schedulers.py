@@ -23,6 +23,7 @@ from typing import Final
 import psutil
 
 from benchmarks.processor import processor_seconds
+from benchmarks.simulated_workers import Counter
 from cluster.scheduling.attempt_messages import AttemptBatch
 from cluster.scheduling.fair_order import Share
 from cluster.scheduling.scheduler_client import SchedulerClient
@@ -36,6 +37,8 @@ BACKLOG_OF_A_THREAD: Final = 4
 """Dask tasks that a scheduler has at most for each thread: it is never out of work, and its queue is not long."""
 MESSAGE: Final = 100
 """Attempts in one message at most."""
+LOOK_SECONDS: Final = 0.002
+"""Pause of the sender while a scheduler has all that it may have."""
 LOAD_SECONDS: Final = 0.5
 """How often the load is asked for, as a controller does."""
 CASES: Final = ((1, 10), (1, 100), (1, 400), (2, 100), (4, 100))
@@ -66,6 +69,7 @@ class Running:
     """Schedulers with their workers, and the connections of a sender."""
 
     clients: list[SchedulerClient]
+    ended: list[Counter]
     schedulers: list[psutil.Process]
     workers: list[psutil.Process]
 
@@ -85,18 +89,21 @@ async def system(settings: Settings, workers: int, folder: Path) -> AsyncIterato
         async with asyncio.timeout(60):
             while not all(client.connected and client.takes_messages for client in clients):
                 await asyncio.sleep(0.05)
-        fleets = []
+        fleets, counters = [], []
         for number, address in enumerate(settings.scheduler_addresses):
-            output = folder / f"workers{number}"
-            with output.open("wb") as file:
-                command = [sys.executable, "-m", "benchmarks.simulated_workers", address, str(workers)]
-                fleets.append(await start_child("workers", command, output=file))
+            file = folder / f"ended{number}"
+            command = [sys.executable, "-m", "benchmarks.simulated_workers", address, str(workers), str(file)]
+            with (folder / "log").open("ab") as log:
+                fleets.append(await start_child("workers", command, output=log))
             children.append(fleets[-1])
             async with asyncio.timeout(60):
-                while b"registered" not in output.read_bytes():
+                while not file.exists() or not file.stat().st_size:
+                    await asyncio.sleep(0.05)
+                counters.append(Counter(file))
+                while counters[-1].value < 0:
                     await asyncio.sleep(0.05)
         processes = [[psutil.Process(child.process.pid) for child in each] for each in (schedulers, fleets)]
-        yield Running(clients, *processes)
+        yield Running(clients, counters, *processes)
     finally:
         for client in clients:
             await client.close()
@@ -104,25 +111,24 @@ async def system(settings: Settings, workers: int, folder: Path) -> AsyncIterato
         await stop_children(children[::-1], 5)
 
 
-async def send(client: SchedulerClient, workers: int, until: float) -> int:
-    """Keeps one scheduler in work. Returns how many Dask tasks have ended."""
-    most, sent = BACKLOG_OF_A_THREAD * workers, 0
+async def send(client: SchedulerClient, ended: Counter, workers: int, until: float) -> int:
+    """Keeps one scheduler in work, and waits for the end of all. Returns how many Dask tasks that were."""
+    most, sent, before = BACKLOG_OF_A_THREAD * workers, 0, ended.value
     while time.monotonic() < until:
-        count = min(MESSAGE, most - client.load.outstanding)
+        count = min(MESSAGE, most - (sent - (ended.value - before)))
         if count < min(MESSAGE, most) // 4:
-            client.load_changed.clear()
-            await client.load_changed.wait()
+            await asyncio.sleep(LOOK_SECONDS)
             continue
         batches = [
             AttemptBatch("simulated", 0, Share("address:127.0.0.1"), [(uuid.uuid4().hex, 1, b'{"n":90}')])
             for _ in range(count)
         ]
         client.send_attempts("", batches)
-        client.load.outstanding += count
         sent += count
         await asyncio.sleep(0)
-    left = await client.call("dask_graphql_load")
-    return sent - int(left["queued"] + left["no_worker"] + left["processing"])
+    while ended.value - before < sent:
+        await asyncio.sleep(LOOK_SECONDS)
+    return sent
 
 
 async def ask_for_load(clients: Sequence[SchedulerClient]) -> None:
@@ -143,23 +149,24 @@ async def measure(redis_url: str, schedulers: int, workers: int, seconds: float)
         async with system(settings, workers, Path(name)) as running:
             asking = asyncio.create_task(ask_for_load(running.clients))
             groups = running.schedulers, running.workers, [psutil.Process()]
-            await _send_to_all(running.clients, workers, seconds / 5)
+            await _send_to_all(running, workers, seconds / 5)
             before, began = processor_seconds(running.schedulers), time.monotonic()
             await asyncio.sleep(seconds / 2)
             idle = (processor_seconds(running.schedulers) - before) / (time.monotonic() - began) / schedulers
             spent, began = [processor_seconds(group) for group in groups], time.monotonic()
-            ended = await _send_to_all(running.clients, workers, seconds)
+            ended = await _send_to_all(running, workers, seconds)
             took = time.monotonic() - began
             spent = [processor_seconds(group) - first for group, first in zip(groups, spent, strict=True)]
             asking.cancel()
+            await asyncio.wait([asking])
     spent[0] -= idle * took * schedulers
     of_schedulers, of_workers, of_sender = (each / ended * 1e6 for each in spent)
     return Figures(ended / took, of_schedulers, of_sender, of_workers, idle)
 
 
-async def _send_to_all(clients: Sequence[SchedulerClient], workers: int, seconds: float) -> int:
-    until = time.monotonic() + seconds
-    return sum(await asyncio.gather(*(send(client, workers, until) for client in clients)))
+async def _send_to_all(running: Running, workers: int, seconds: float) -> int:
+    until, pairs = time.monotonic() + seconds, zip(running.clients, running.ended, strict=True)
+    return sum(await asyncio.gather(*(send(client, ended, workers, until) for client, ended in pairs)))
 
 
 async def main(rounds: int, seconds: float, cases: Sequence[tuple[int, int]]) -> None:

@@ -2,14 +2,19 @@
 heartbeats of a worker and of its nanny. One process is hundreds of them, so that a scheduler is the limit and not the
 machine. The messages are those of `distributed.Worker` (2026.8), with what ours add.
 
-    python -m benchmarks.simulated_workers tcp://127.0.0.1:8786 100
+    python -m benchmarks.simulated_workers tcp://127.0.0.1:8786 100 FILE
+
+The file says how many Dask tasks have ended so far, as 8 bytes; -1 until all workers are registered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import mmap
+import struct
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from distributed.comm import Comm, connect
@@ -38,6 +43,27 @@ METRICS: Final[dict[str, Any]] = {
     "host_disk_io": {"read_bps": 0.0, "write_bps": 0.0},
     "num_fds": 30,
 }  # fmt: skip
+
+
+class Counter:
+    """A number in a file that two processes share.
+
+    Args:
+        start: what it is from now on; None to read what the other process counts.
+    """
+
+    def __init__(self, file: Path, start: int | None = None) -> None:
+        if start is not None:
+            file.write_bytes(struct.pack("q", start))
+        with file.open("r+b") as opened:
+            self._shared = mmap.mmap(opened.fileno(), 8)
+
+    @property
+    def value(self) -> int:
+        return int(struct.unpack_from("q", self._shared)[0])
+
+    def set(self, value: int) -> None:
+        struct.pack_into("q", self._shared, 0, value)
 
 
 class SimulatedWorker:
@@ -71,14 +97,15 @@ class SimulatedWorker:
             raise RuntimeError(f"{self._name} is refused: {reply}")
         return stream
 
-    async def serve(self, stream: Comm) -> None:
-        """Ends every Dask task as soon as it comes."""
+    async def serve(self, stream: Comm, counter: Counter) -> None:
+        """Ends every Dask task as soon as it comes, and counts it."""
         while True:
             messages = await stream.read()
             now = time.time()
             ended = [self._end(each, now) for each in messages if each["op"] == "compute-task"]
             if ended:
                 await stream.write(ended, serializers=["msgpack"])
+                counter.set(counter.value + len(ended))
 
     def _end(self, task: dict[str, Any], now: float) -> dict[str, Any]:
         """The message that a Dask task has ended (`TaskFinishedMsg`)."""
@@ -105,16 +132,17 @@ class SimulatedWorker:
             await asyncio.sleep(reply.get("heartbeat-interval", 1.0))
 
 
-async def run(scheduler: str, count: int) -> None:
-    """Runs so many workers until the scheduler is gone; prints a line once all are registered."""
+async def run(scheduler: str, count: int, file: Path) -> None:
+    """Runs so many workers until the scheduler is gone, and counts what has ended in a file."""
+    counter = Counter(file, -1)
     workers = [SimulatedWorker(scheduler, 10_000 + i) for i in range(count)]
     streams = [await worker.register() for worker in workers]
-    print("registered", flush=True)
+    counter.set(0)
     async with asyncio.TaskGroup() as group:
         for worker, stream in zip(workers, streams, strict=True):
-            group.create_task(worker.serve(stream))
+            group.create_task(worker.serve(stream, counter))
             group.create_task(worker.beat())
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(run(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))

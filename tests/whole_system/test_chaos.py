@@ -27,6 +27,13 @@ async def test_nothing_accepted_is_lost_under_kills_stops_cuts_refusals_and_fail
     assert sum(report.faults.values()) >= 5
 
 
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_nothing_accepted_is_lost_under_the_same_faults_with_two_schedulers(tmp_path: Path) -> None:
+    show(await chaos(20, 4, tmp_path, schedulers=2))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_rolling_restart_under_load_costs_a_retrying_client_nothing(engine: Path, tmp_path: Path) -> None:
