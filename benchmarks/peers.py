@@ -139,7 +139,9 @@ class Blocking(Peer):
 
 class Celery(Blocking):
     name = "Celery, bare"
-    lacks = "a task is lost with the worker that took it, unless it acknowledges late; no record until it starts"
+    lacks = (
+        "a task is lost with the worker that took it, unless it acknowledges late; no record of a task until its result"
+    )
 
     def connect(self) -> Callable[[int], object]:
         _, task = celery_parts()
@@ -163,7 +165,7 @@ def dramatiq_parts() -> Any:
 
 class Dramatiq(Blocking):
     name = "Dramatiq, bare"
-    lacks = "no record of a task until its result; one waiter for each result"
+    lacks = "no record of a task until its result"
 
     def connect(self) -> Callable[[int], object]:
         _, actor, results = dramatiq_parts()

@@ -55,7 +55,7 @@ class Row:
         return statistics.median(self.figures)
 
     def text(self) -> str:
-        digits = 2 if self.measure.endswith(", s") else 1 if self.median < 100 else 0
+        digits = 2 if self.measure.endswith(", s") or self.median < 1 else 1 if self.median < 100 else 0
         spread = f"{min(self.figures):,.{digits}f} to {max(self.figures):,.{digits}f}"
         return f"| {self.measure} | {self.system} | {self.median:,.{digits}f} | {spread} |"
 

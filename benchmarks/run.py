@@ -23,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 
@@ -37,6 +38,9 @@ from tests.system import RedisServer, System
 SOCKETS = 2_000
 HELD_SOCKETS = 10_000
 ENDPOINTS = ("taskiq", "celery", "dramatiq")
+
+
+_Process: TypeAlias = subprocess.Popen[bytes]
 
 
 class Run:
@@ -57,26 +61,28 @@ class Run:
         self.rows.setdefault((measure, system), Row(measure, system)).figures.append(figure)
         print(f"  {measure:62} {system:40} {figure:10,.2f}", flush=True)
 
-    async def ours(self, system: System, ours: Ours) -> None:
+    async def short_tasks(self, ours: Ours, all_peers: Sequence[peers.Peer], arq: Sequence[_Process]) -> None:
+        """What all systems do, one system after the other for each measure."""
         client = measures_of(ours)
         await self.record(report.LONE, report.OURS, client.lone_ms(self.tasks // 10))
+        for peer in all_peers:
+            with _awake(arq if peer.name.startswith("arq") else ()):
+                await self.record(report.LONE, peer.name, peer.lone_ms(self.tasks // 10))
         await self.record(report.IN_FLIGHT, report.OURS, client.pairs_per_second(self.tasks))
         await self.record(report.RUN, report.OURS, client.runs_per_second(self.tasks))
         await self.record(report.BATCHES, report.OURS, client.batches_per_second(self.tasks * 2))
-        await self.record(report.CACHED, report.OURS, client.cached_per_second(self.tasks * 2))
+        for peer in all_peers:
+            with _awake(arq if peer.name.startswith("arq") else ()):
+                await self.record(report.IN_FLIGHT, peer.name, peer.per_second(self.tasks))
+
+    async def ours_alone(self, ours: Ours) -> None:
+        """What only our system does."""
+        await self.record(report.CACHED, report.OURS, measures_of(ours).cached_per_second(self.tasks * 2))
         await self.record(report.FAN_OUT, report.OURS, measures.fan_out_per_second(ours, SOCKETS))
         await self.record(report.LONG, report.OURS, measures.long_seconds(ours))
         await self.record(report.LONG, report.GMPY2, measures.gmpy2_seconds())
         await self.record(report.ALONE, report.OURS, measures.p99_ms(ours, 2.0))
         await self.record(report.DURING_LONG, report.OURS, measures.p99_during_long_task_ms(ours))
-        # The next round's numbers are new again.
-        await delete_records(system.redis.url)
-
-    async def peers(self, all_peers: Sequence[peers.Peer], arq: Sequence[subprocess.Popen[bytes]]) -> None:
-        for peer in all_peers:
-            with _awake(arq if peer.name.startswith("arq") else ()):
-                await self.record(report.LONE, peer.name, peer.lone_ms(self.tasks // 10))
-                await self.record(report.IN_FLIGHT, peer.name, peer.per_second(self.tasks))
 
     async def limits(self, redis_port: int, starlette: str) -> None:
         if load.programs():
@@ -101,7 +107,7 @@ class Run:
 
 
 @contextmanager
-def _awake(paused: Iterable[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _awake(paused: Iterable[_Process]) -> Iterator[None]:
     """Lets processes run that are stopped otherwise, because they would cost the other systems processor time."""
     for process in paused:
         process.send_signal(signal.SIGCONT)
@@ -112,14 +118,14 @@ def _awake(paused: Iterable[subprocess.Popen[bytes]]) -> Iterator[None]:
             process.send_signal(signal.SIGSTOP)
 
 
-def _start(command: Sequence[str], redis: str) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], redis: str) -> _Process:
     return subprocess.Popen(
         [sys.executable, "-m", *command], env={**os.environ, "BENCH_REDIS": redis}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[_Process]) -> None:
     for process in processes:
         os.killpg(process.pid, signal.SIGTERM)
         os.killpg(process.pid, signal.SIGCONT)
@@ -156,7 +162,7 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
         api = psutil.Process(system.children["api0"].process.pid)
         await run.record(report.IDLE, report.OURS, measures.idle_kilobytes(ours, api, SOCKETS))
 
-        processes: list[subprocess.Popen[bytes]] = []
+        processes: list[_Process] = []
         stack.callback(lambda: _stop(processes))
         ports = {kind: free_port() for kind in (*ENDPOINTS, "starlette", "arq")}
         processes += [_start(["benchmarks.peers", kind], redis.url) for kind in (*ENDPOINTS, "taskiq-streams")]
@@ -166,7 +172,7 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
             peers.Taskiq(), peers.Taskiq(streams=True), peers.Celery(), peers.Dramatiq(),
             peers.Dask(system.settings.scheduler), *(peers.Endpoint(kind, ports[kind]) for kind in ENDPOINTS),
         ]  # fmt: skip
-        arq: list[subprocess.Popen[bytes]] = []
+        arq: list[_Process] = []
         if peers_arq.installed():
             arq += [peers_arq.start_process(redis.url, "worker") for _ in range(2)]
             processes += [*arq, peers_arq.start_process(redis.url, "http", str(ports["arq"]))]
@@ -181,9 +187,11 @@ async def measure(rounds: int, tasks: int, held_minutes: float, folder: Path) ->
 
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", flush=True)
-            await run.ours(system, ours)
-            await run.peers(all_peers, arq)
+            await run.short_tasks(ours, all_peers, arq)
             await run.limits(system.redis.port, f"http://127.0.0.1:{ports['starlette']}/")
+            await run.ours_alone(ours)
+            # The next round's numbers are new again.
+            await delete_records(system.redis.url)
         if held_minutes:
             await run.record(report.HELD, report.OURS, measures.held_p99_ms(ours, HELD_SOCKETS, held_minutes))
     return list(run.rows.values()), {peer.name: peer.lacks for peer in all_peers}
