@@ -31,6 +31,7 @@ from cluster.scheduling.queue_places import QueuePlaces
 from cluster.scheduling.scheduler_heartbeat import SchedulerHeartbeat, withdraw_heartbeat, write_heartbeat
 from cluster.scheduling.silent_workers import ROUND_SECONDS, SilentWorkers
 from cluster.scheduling.starting_workers import StartingWorkers
+from cluster.scheduling.unused_results import forget_dropped
 from cluster.scheduling.worker_tallies import WorkerTallies
 from cluster.settings.pools import DEFAULT_POOL
 from cluster.store.async_store import Store
@@ -263,9 +264,13 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         if finish in ("memory", "erred", "forgotten"):
             self._order.remove(key)
             if ended := self._demand.remove(key):
+                if finish == "memory":
+                    forget_dropped(self.scheduler, key, kwargs)
                 self._on_attempts_ended(finish, *ended, kwargs)
         else:
             self._demand.set_state(key, finish)
+            if finish == "waiting":
+                self._load.count_sent()
         self._load.schedule(decreased=finish in ("memory", "erred"))
 
     def _on_attempts_ended(

@@ -582,7 +582,8 @@ def on_worker_exit(nanny: Nanny, handler: ExitHandler) -> None:
 
 
 def report_seconds(seconds: list[float]) -> None:
-    """Reports to the scheduler how long each attempt of this thread's Dask task ran. Sent when the Dask task ends.
+    """Reports to the scheduler how long each attempt of this thread's Dask task ran, and that nobody needs its result.
+    Sent when the Dask task ends.
 
     Dask itself measures the Dask task as a whole, in which an attempt that was cancelled or superseded before its start
     takes a millisecond.
@@ -592,8 +593,12 @@ def report_seconds(seconds: list[float]) -> None:
     """
     from distributed import get_worker
 
+    from cluster.scheduling.unused_results import announce_drop
+
     worker = get_worker()
-    worker.state.tasks[worker.get_current_task()].metadata[SECONDS_KEY] = seconds
+    metadata = worker.state.tasks[worker.get_current_task()].metadata
+    metadata[SECONDS_KEY] = seconds
+    announce_drop(worker, metadata)
 
 
 def reported_seconds(transition: dict[str, Any], members: int) -> list[float]:

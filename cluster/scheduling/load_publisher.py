@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 DECREASE_DELAY_SECONDS: Final = 0.003
-"""Delay before a decrease in load is published."""
-INCREASE_DELAY_SECONDS: Final = 0.05
-"""Delay before an increase is published. It can be longer, because each dispatcher counts what it has sent itself."""
+"""Delay before a decrease in load is published, if a dispatcher may believe that more than half of the threads are
+occupied: it may be holding attempts back."""
+DELAY_SECONDS: Final = 0.05
+"""Delay before anything else is published. An increase can wait, as each dispatcher counts what it has sent itself; and
+so can a decrease while there are idle threads, as a single task needs one."""
 LATEST_WEIGHT: Final = 0.5
 """Weight of the latest run in the moving average of a task type's duration."""
 
@@ -36,6 +38,8 @@ class LoadPublisher:
         self._unpublished: dict[str, float] = {}
         self._published: tuple[Any, ...] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._believed = 0
+        """The most Dask tasks that any dispatcher believes to be unfinished: those last published, and all since."""
 
     @property
     def durations(self) -> Mapping[str, float]:
@@ -57,10 +61,16 @@ class LoadPublisher:
         they sent until they receive one."""
         self._published = None
 
+    def count_sent(self) -> None:
+        """Counts a Dask task that a dispatcher has sent."""
+        self._believed += 1
+
     def schedule(self, *, decreased: bool) -> None:
         """Publishes the load soon, at the earlier time if a message is already scheduled."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + (DECREASE_DELAY_SECONDS if decreased else INCREASE_DELAY_SECONDS)
+        # With pools, the threads of one may be occupied while those of others are not.
+        urgent = decreased and (self._pools is not None or 2 * self._believed > self._scheduler.total_nthreads)
+        due = loop.time() + (DECREASE_DELAY_SECONDS if urgent else DELAY_SECONDS)
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -71,6 +81,7 @@ class LoadPublisher:
         self._timer = None
         load = sum(dask_internals.count_tasks(self._scheduler)), self._scheduler.total_nthreads
         pools = self._pools.loads() if self._pools else {}
+        self._believed = load[0]
         if (*load, pools) != self._published or self._unpublished:
             durations, self._unpublished, self._published = self._unpublished, {}, (*load, pools)
             message: dict[str, Any] = {"outstanding": load[0], "threads": load[1], "durations": durations}

@@ -20,6 +20,7 @@ from cluster.scheduling.dask_internals import drop_spans, make_exceptions_portab
 from cluster.scheduling.entry_point import use_runner
 from cluster.scheduling.pools import keep_in_pool
 from cluster.scheduling.reloading import set_import
+from cluster.scheduling.unused_results import drop_results
 from cluster.settings import Settings, load_settings, remove_secrets
 from cluster.store.blob_url import open_blob_store
 from cluster.store.thread_store import ThreadStore
@@ -91,6 +92,7 @@ def _set_up(worker: Worker, settings: Settings, path: Path) -> None:
     )
     use_runner(keep_in_pool(executor.run, settings.pool) if settings.separate_pools else executor.run)
     drop_spans(worker)
+    drop_results(worker)
     make_exceptions_portable()
     heartbeat = HeartbeatThread(executor)
     heartbeat.thread.start()
