@@ -26,6 +26,7 @@ UNDOCUMENTED: Final = (
     "distributed.scheduler.",
     "distributed.system.",
     "distributed.worker.",
+    "distributed.worker_state_machine.",
     "graphql.pyutils.",
     "hiredis.",
     "prometheus_client.values.",
