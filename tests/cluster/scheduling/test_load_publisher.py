@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.scheduling import load_publisher
+from cluster.scheduling import dask_internals
 from cluster.scheduling.load_publisher import DECREASE_DELAY_SECONDS, DELAY_SECONDS, LoadPublisher
 
 
@@ -31,7 +31,7 @@ async def test_a_decrease_is_published_soon_if_a_dispatcher_may_believe_that_mos
         total_nthreads=threads, log_event=lambda topic, message: published.append(message["outstanding"])
     )
     unfinished = unfinished_before
-    monkeypatch.setattr(load_publisher.dask_internals, "count_tasks", lambda _: (unfinished,))
+    monkeypatch.setattr(dask_internals, "count_tasks", lambda _: (unfinished,))
     publisher = LoadPublisher(scheduler)
     loop = asyncio.get_running_loop()
     publisher._publish()
