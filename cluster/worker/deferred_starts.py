@@ -27,7 +27,8 @@ MIN_TIMEOUT_SECONDS: Final = 1.0
 NEWEST_SHARE: Final = 0.2
 """The weight of the newest attempt in the average."""
 MAX_AGE_SECONDS: Final = 0.1
-"""How old the look at an attempt may be when it begins; it may have been cancelled since."""
+"""How old the look at an attempt may be when it begins: it may have been cancelled since. Then the rest is looked at
+again."""
 
 
 class RunTimes:
@@ -49,26 +50,32 @@ class RunTimes:
 
 
 class StartsRead:
-    """What one look at several attempts has found."""
+    """Looks at several attempts that run one after the other: at all of them first, and again at the rest when the last
+    look is too old."""
 
     def __init__(self, store: ThreadStore, attempts: Sequence[AttemptInput]) -> None:
-        self._read_at = time.monotonic()
+        self._store = store
+        self._attempts = attempts
+        self._replies: dict[tuple[str, int], StartReply | None] = {}
+        self._read_at = float("-inf")
+
+    def find(self, position: int) -> StartReply | None:
+        """The reply for an attempt that may begin now; None if `start` must decide. Raises StoreUnavailable."""
+        if time.monotonic() - self._read_at > MAX_AGE_SECONDS:
+            self._look(self._attempts[position:])
+        reply = self._replies[self._attempts[position][:2]]
+        if reply is None or reply.waited_seconds is None:
+            return reply
+        return replace(reply, waited_seconds=reply.waited_seconds + time.monotonic() - self._read_at)
+
+    def _look(self, attempts: Sequence[AttemptInput]) -> None:
         by_shard: dict[str, list[tuple[str, int]]] = {}
         for task_id, number, _ in attempts:
             by_shard.setdefault(task_id[0], []).append((task_id, number))
-        found = store.run_many([store.calls.read_starts(some) for some in by_shard.values()])
-        self._replies: dict[tuple[str, int], StartReply | None] = {}
+        self._read_at = time.monotonic()
+        found = self._store.run_many([self._store.calls.read_starts(some) for some in by_shard.values()])
         for some, replies in zip(by_shard.values(), found, strict=True):
             self._replies.update(zip(some, replies, strict=True))
-
-    def find(self, attempt: AttemptInput) -> StartReply | None:
-        """The reply for an attempt that may begin now; None if `start` must decide."""
-        reply, age = self._replies[attempt[:2]], time.monotonic() - self._read_at
-        if reply is None or age > MAX_AGE_SECONDS:
-            return None
-        if reply.waited_seconds is None:
-            return reply
-        return replace(reply, waited_seconds=reply.waited_seconds + age)
 
 
 def record_start(attempt: RunningAttempt, run: Callable[[Call[StartReply]], StartReply]) -> None:
@@ -80,9 +87,9 @@ def record_start(attempt: RunningAttempt, run: Callable[[Call[StartReply]], Star
     Raises:
         StoreUnavailable: Redis does not answer.
     """
-    call = attempt.deferred_start
-    if call is None:
+    make = attempt.deferred_start
+    if make is None:
         return
-    if run(call).verdict != "RUN":
+    if run(make()).verdict != "RUN":
         attempt.stop.set()
     attempt.deferred_start = None

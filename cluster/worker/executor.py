@@ -173,7 +173,7 @@ class Executor:
         name, starts, sent = task_type.name, StartsRead(self.store, attempts), list[_Unconfirmed]()
         for i, attempt in enumerate(attempts):
             with log_context(taskId=attempt[0], attempt=attempt[1]):
-                reply = starts.find(attempt)
+                reply = starts.find(i)
                 if reply is not None and self._mark_running(name, attempt, slots[i], deferred=True):
                     self._observe_wait(name, reply)
                     self._run(name, attempt, None, reply, durations, sent)
@@ -298,7 +298,7 @@ class Executor:
         with tracing.span(f"run {name}", "CONSUMER", start.trace, **attributes) as span:
             running = self._attempt(task_id, number, self._partial_encoder(task_type))
             if sent is not None:
-                running.deferred_start = self._start(attempt)
+                running.deferred_start = partial(self._start, attempt)
                 running.record_start = partial(record_start, running, self.store.run)
             running.checkpoint = start.checkpoint
             running.make_files = lambda blobs: self.store.run_many(self._borrow_files(running, blobs, start.tenant))

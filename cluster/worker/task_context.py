@@ -63,8 +63,9 @@ class RunningAttempt:
         checkpoint: key of the newest checkpoint of this run, its own or an earlier attempt's; empty if there is none.
         checkpoint_bytes: length of its own checkpoint.
         children: the tasks that it submits; None if it cannot.
-        deferred_start: the call that records that it has begun, as long as Redis does not know it (deferred_starts.py).
-        record_start: makes that call, before anything that only running attempts may do.
+        deferred_start: makes the call that records that it has begun, as long as Redis does not know it
+            (deferred_starts.py).
+        record_start: runs that call, before anything that only running attempts may do.
         log: the lines that it prints and logs.
         unfinished_lines: what it has printed to `stdout` and `stderr` without a line feed.
         printed: how many lines it has printed in this second.
@@ -95,7 +96,7 @@ class RunningAttempt:
     on_cluster: bool = False
     make_files: Callable[[Sequence[Blob]], object] = lambda blobs: None
     children: Any = None
-    deferred_start: Call[StartReply] | None = None
+    deferred_start: Callable[[], Call[StartReply]] | None = None
     record_start: Callable[[], None] = lambda: None
 
     @property
