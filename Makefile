@@ -38,7 +38,7 @@ ON_A_CLUSTER := tests/cluster/store tests/cluster/api_node/test_no_gap.py tests/
 	tests/whole_system/test_faults.py tests/whole_system/test_one_computation.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-compare bench-regression bench-growth bench-schedulers bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
+.PHONY: help run test test-all test-rest test-thorough test-pages test-aws docs bench bench-compare bench-regression bench-held bench-growth bench-schedulers bench-profile bench-run bench-changes bench-retry bench-updates bench-workloads bench-families bench-autoscaling fuzz audit audit-terraform deploy images destroy attack chaos soak lint types schema console
 .PHONY: lock pin-images pictures test-latest test-images clean setup
 
 help: ## Lists the targets
@@ -128,6 +128,9 @@ bench-compare: $(VENV)/.run ## Measures two trees in turn: commits, branches or 
 
 bench-regression: $(VENV)/.test ## Fails if HEAD's change costs over 15 % more processor time (a minute; BENCH_BASE=COMMIT)
 	@$(BIN)/python -m benchmarks.compare --ci
+
+bench-held: $(VENV)/.test ## Holds idle subscriptions on several api processes while new tasks run (HELD=100000 PROCESSES=2 MINUTES=10)
+	@$(BIN)/python -m benchmarks.held $(if $(HELD),--held $(HELD)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
 	@$(BIN)/python -m benchmarks.growth

@@ -12,6 +12,7 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Final
 
 from cluster.api_node.speculative_watch import SpeculativeWatches
@@ -145,6 +146,9 @@ class Topics:
 
     def __len__(self) -> int:
         return len(self._topics)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._topics)
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._topics

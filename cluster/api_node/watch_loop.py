@@ -27,6 +27,11 @@ RENEWAL_SECONDS: Final = WATCH_TTL_SECONDS / 3
 """Interval at which all watches are renewed. This also repairs whatever a lost notification left behind."""
 
 
+PART_SIZE: Final = 64
+MAX_PARTS: Final = 600
+"""Watches are renewed in parts of at least PART_SIZE, and in at most MAX_PARTS in RENEWAL_SECONDS."""
+
+
 class WatchLoop:
     """Watches the topics of one node.
 
@@ -49,8 +54,17 @@ class WatchLoop:
         )
 
     async def _renew(self) -> None:
-        await asyncio.sleep(RENEWAL_SECONDS)
-        self._topics.renew_all()
+        """Renews all watches, those of many tasks in parts: at once they would delay every result for seconds. A task
+        that is watched since this round began is renewed in the next one, after 2 * RENEWAL_SECONDS at most."""
+        parts = min(MAX_PARTS, len(self._topics) // PART_SIZE)
+        if parts < 2:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            self._topics.renew_all()
+            return
+        task_ids = list(self._topics)
+        for part in range(parts):
+            await asyncio.sleep(RENEWAL_SECONDS / parts)
+            self._queue.renew(task_ids[part::parts])
 
     async def _round(self) -> None:
         """Unwatches and watches one batch each. No request is dropped while Redis is unavailable."""

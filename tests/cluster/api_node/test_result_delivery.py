@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgpack
 import pytest
 
+from cluster.api_node import watch_loop
 from cluster.api_node.result_delivery import ResultDelivery
 from cluster.api_node.watch_queue import MAX_BATCH
 from cluster.errors import ResultGone, StoreUnavailable
@@ -229,6 +230,27 @@ async def test_batches_that_fail_are_halved_until_they_succeed_and_nothing_is_dr
     async with asyncio.timeout(10):
         await asyncio.gather(*(deliveries.final_record(task_id) for task_id in ids))
     assert sizes[:4] == [32, 16, 8, 4]
+
+
+async def test_watches_of_many_tasks_are_renewed_in_parts(
+    store: Store, deliveries: ResultDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [asyncio.ensure_future(deliveries.final_record(uuid.uuid4().hex)) for _ in range(300)]
+    await asyncio.sleep(0)
+    await until(lambda: not deliveries._queue.requests, 10)
+    monkeypatch.setattr(watch_loop, "RENEWAL_SECONDS", 0.04)
+    renewed, parts = set[str](), list[int]()
+
+    def renew(task_ids: Iterable[str]) -> None:
+        parts.append(len(set(task_ids)))
+        renewed.update(task_ids)
+
+    monkeypatch.setattr(deliveries._queue, "renew", renew)
+    await deliveries._watches._renew()
+    assert (parts, renewed) == ([75] * 4, set(deliveries._topics))
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_new_subscribers_are_watched_before_renewals(
