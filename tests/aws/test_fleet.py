@@ -118,6 +118,20 @@ async def test_a_later_controller_finds_what_an_earlier_one_started(
     assert len(await second.list_workers()) == 1
 
 
+async def test_the_workers_of_several_schedulers_are_fleets_of_their_own(
+    aws: EmulatedAws, settings: Settings, fleet_of: Make
+) -> None:
+    settings = replace(settings, schedulers=("tls://a:8786", "tls://b:8786"))
+    fleets = [fleet_of(settings.of_scheduler(number)) for number in (0, 1)]
+    assert [await fleet.start(count) for fleet, count in zip(fleets, (1, 2), strict=True)] == [1, 2]
+    assert [len(await fleet.list_workers()) for fleet in fleets] == [1, 2]
+    ecs = aws.client("ecs")
+    arns = ecs.list_tasks(cluster=CLUSTER, startedBy=f"{started_by(settings)}/1")["taskArns"]
+    given = [task["overrides"] for task in ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]]
+    number = {"name": "DASK_GRAPHQL_SCHEDULER_NUMBER", "value": "1"}
+    assert [each["containerOverrides"][0]["environment"] for each in given] == [[number]] * 2
+
+
 async def test_a_launch_whose_answer_was_lost_with_its_controller_starts_nothing_twice(
     aws: EmulatedAws, settings: Settings, fleet_of: Make
 ) -> None:
