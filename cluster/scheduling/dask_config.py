@@ -32,11 +32,12 @@ def configure_dask(scratch: Path, *, pages: bool = False) -> None:
         # The tick, 50 times a second by default, only detects a blocked event loop, and is half of the work of an idle
         # Dask process.
         # The system monitor keeps an hour of its samples by default, 3 MB in each process; the dashboard shows minutes.
+        # It also reads what each disk of the machine has read and written, which takes as long as the rest.
         "admin": {
             "log-length": 1_000,
             "low-level-log-length": 30,
             "tick": {"interval": "500ms"},
-            "system-monitor": {"log-length": 600},
+            "system-monitor": {"log-length": 600, "disk": pages},
         },
         # A scheduler that is never idle adds every graph to its newest "computation", for ever: 0.5 kB for each task.
         # Nothing shows computations.

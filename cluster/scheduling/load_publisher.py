@@ -38,6 +38,8 @@ class LoadPublisher:
         self._unpublished: dict[str, float] = {}
         self._published: tuple[Any, ...] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._urgent = False
+        """Whether that is the timer of a decrease that is published soon."""
         self._believed = 0
         """The most Dask tasks that any dispatcher believes to be unfinished: those last published, and all since."""
 
@@ -67,15 +69,16 @@ class LoadPublisher:
 
     def schedule(self, *, decreased: bool) -> None:
         """Publishes the load soon, at the earlier time if a message is already scheduled."""
-        loop = asyncio.get_running_loop()
         # With pools, the threads of one may be occupied while those of others are not.
         urgent = decreased and (self._pools is not None or 2 * self._believed > self._scheduler.total_nthreads)
-        due = loop.time() + (DECREASE_DELAY_SECONDS if urgent else DELAY_SECONDS)
         if self._timer is not None:
-            if self._timer.when() <= due:
+            # Called for each transition of each Dask task: mostly a message is scheduled already.
+            if self._urgent or not urgent:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._publish)
+        self._urgent = urgent
+        delay = DECREASE_DELAY_SECONDS if urgent else DELAY_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(delay, self._publish)
 
     def _publish(self) -> None:
         self._timer = None
