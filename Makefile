@@ -159,7 +159,8 @@ bench-workloads: $(VENV)/.test ## Measures time and memory of the example worklo
 bench-families: $(VENV)/.test ## Measures 1,000 parents of ten children; with PEERS=PYTHON, one parent beside Celery, Temporal and Prefect
 	@$(BIN)/python -m $(if $(PEERS),benchmarks.families.run --peers $(PEERS),benchmarks.families.many)
 
-bench-autoscaling: $(VENV)/.run ## Compares the scaling policy with Dask's Adaptive on virtual time, and writes benchmarks/AUTOSCALING.md
+bench-autoscaling: $(VENV)/.run ## Compares the scaling policy with Dask's Adaptive and KEDA on virtual time, and writes benchmarks/AUTOSCALING.md
+	@$(PIP) install --quiet 'scipy>=1.14,<2'
 	@PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.autoscaling
 
 fuzz: $(VENV)/.test ## Sends random input to every transport of a real api (SECONDS=600 for each of four kinds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluster.controller.demand_forecast import NOTHING_EXPECTED, Forecast
+
 
 @dataclass(frozen=True, slots=True)
 class Considered:
@@ -20,6 +22,7 @@ class Considered:
         demand: workers that the work of this moment needs, whatever the bounds.
         wanted: workers that are wanted.
         min_workers, max_workers: the bounds; the second is what the ceiling in dollars allows, if that is less.
+        expected: what is foreseen, if more workers are wanted for it than for anything else.
         ceiling: that ceiling, in words, if it is the one that binds; else empty.
         rolls: workers are started or retired only to replace those of an older revision.
     """
@@ -37,6 +40,7 @@ class Considered:
     wanted: int
     min_workers: int
     max_workers: int
+    expected: Forecast = NOTHING_EXPECTED
     ceiling: str = ""
     rolls: bool = False
 
@@ -53,6 +57,8 @@ def explain_start(seen: Considered) -> str:
     if seen.demand <= seen.workers:
         if seen.wanted == seen.min_workers:
             return f"{count(seen.min_workers, 'worker')} is the minimum."
+        if seen.expected.workers:
+            return _foreseen(seen.expected)
         return f"work for {count(seen.wanted, 'worker')} is likely to return soon."
     maximum = f" {_sentence(_maximum(seen))}" if seen.demand > seen.max_workers else ""
     if not seen.waiting:
@@ -131,7 +137,17 @@ def _why_kept(seen: Considered) -> str:
         return f"{kept}, as the minute that is billed for {'it' if seen.workers == 1 else 'them'} is not over."
     if seen.wanted == seen.min_workers:
         return f"{kept}, the minimum."
+    if seen.expected.workers:
+        return f"{kept}: {_foreseen(seen.expected)}"
     return f"{kept} for a while, as work is likely to return."
+
+
+def _foreseen(expected: Forecast) -> str:
+    period = 60.0 * expected.period_minutes
+    return (
+        f"work for {count(expected.workers, 'worker')} is expected about now, as it came {duration(period)} and "
+        f"{duration(2 * period)} ago."
+    )
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.controller.cost_ceiling import Affordable
-from cluster.controller.scaling_policy import Decision, DemandHistory, Observation, Policy, plan
+from cluster.controller.demand_forecast import NOTHING_EXPECTED, DemandRecord
+from cluster.controller.demand_history import DemandHistory
+from cluster.controller.scaling_policy import Decision, Observation, Policy, plan
 from cluster.controller.worker_membership import WorkerMembership
 from cluster.observability import metrics
 from cluster.settings.pools import DEFAULT_POOL, Pool
@@ -18,7 +20,9 @@ class PoolState:
     """One pool.
 
     Attributes:
+        record: the demand of the last weeks, from which that to come is foreseen.
         decision: the latest one; None while the demand is unknown.
+        expected: workers that are needed for what is foreseen.
         waiting, processing: Dask tasks that wait for its workers, and those that its workers have.
     """
 
@@ -26,9 +30,11 @@ class PoolState:
     policy: Policy
     membership: WorkerMembership
     history: DemandHistory = field(default_factory=DemandHistory)
+    record: DemandRecord = field(default_factory=DemandRecord)
     decision: Decision | None = None
     waiting: int = 0
     processing: int = 0
+    expected: int = 0
 
     def plan(
         self,
@@ -36,6 +42,7 @@ class PoolState:
         threads: int,
         now: float,
         *,
+        wall_seconds: float = 0.0,
         outdated: frozenset[str] = frozenset(),
         affordable: Affordable | None = None,
     ) -> Decision:
@@ -43,6 +50,8 @@ class PoolState:
 
         Args:
             threads: of each worker.
+            now: monotonic, in seconds.
+            wall_seconds: the same moment in seconds since 1970.
             outdated: workers of any pool that run an older revision.
             affordable: how many workers the pool may have by the ceiling in dollars; None for no ceiling.
         """
@@ -50,22 +59,28 @@ class PoolState:
         registered = [worker for worker in load["workers"] if worker["name"] in staying]
         self.waiting, waiting_seconds = _waiting(load, self.pool.name)
         self.processing = sum(worker["processing"] for worker in registered)
+        # Those that wait for their children occupy no thread.
+        tasks = self.processing - sum(worker.get("long_running", 0) for worker in registered)
+        running = sum(min(worker["processing"], threads) for worker in registered)
+        self.record.observe(waiting_seconds, running, threads, wall_seconds)
         seen = Observation(
             waiting=self.waiting,
             waiting_seconds=waiting_seconds,
             busy=tuple(worker["occupancy_seconds"] for worker in registered if worker["processing"]),
             busy_names=tuple(str(worker["name"]) for worker in registered if worker["processing"]),
-            # Those that wait for their children occupy no thread.
-            tasks=self.processing - sum(worker.get("long_running", 0) for worker in registered),
+            tasks=tasks,
             idle=tuple((w["name"], self.membership.age(w["name"], now)) for w in registered if not w["processing"]),
             launching=len(self.membership.launching),
             threads=threads,
             outdated=outdated & staying,
+            arriving=self.record.arriving,
         )
         policy = replace(self.policy, affordable=affordable)
         if self.membership.launch_seconds is not None:
             policy = replace(policy, launch_seconds=self.membership.launch_seconds)
-        self.decision = plan(seen, policy, self.history, now)
+        expected = self.record.expected(policy.launch_seconds, wall_seconds) if policy.forecast else NOTHING_EXPECTED
+        self.expected = expected.workers
+        self.decision = plan(seen, policy, self.history, now, expected)
         self.history = self.decision.history
         return self.decision
 
@@ -89,6 +104,7 @@ class PoolState:
             "register_seconds": membership.register_seconds,
             "waiting": self.waiting,
             "processing": self.processing,
+            "expected": self.expected,
             "cost_per_hour": cost_per_hour,
         }
 
@@ -99,6 +115,7 @@ def set_pool_metrics(status: Mapping[str, Any]) -> None:
     for state in ("wanted", "launching", "running", "retiring"):
         if status[state] is not None:
             metrics.POOL_WORKERS.labels(name, state).set(status[state])
+    metrics.POOL_WORKERS.labels(name, "expected").set(status["expected"])
     for bound in ("min", "max"):
         metrics.POOL_WORKERS.labels(name, bound).set(status[f"{bound}_workers"])
     for state in ("waiting", "processing"):

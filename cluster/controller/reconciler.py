@@ -15,6 +15,7 @@ import orjson
 from cluster.controller.cost_ceiling import CostCeiling, Costs
 from cluster.controller.cost_ledger import CostLedger
 from cluster.controller.decision_words import count, duration
+from cluster.controller.demand_store import DemandStore
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.pool_state import PoolState, set_pool_metrics
 from cluster.controller.scaling_policy import Decision
@@ -75,6 +76,7 @@ class Controller:
         self._leading = False
         self._pools = self._new_pools()
         self._costs = CostLedger(self.store)
+        self._demand = DemandStore(self.store)
         self._ceiling = CostCeiling(settings.max_cost_per_hour, settings.max_cost_per_day)
         self._decisions: deque[dict[str, Any]] = deque(maxlen=MAX_DECISIONS)
         self._last_reason = ""
@@ -121,6 +123,7 @@ class Controller:
                 return False
             # Its observations may be old.
             self._pools = self._new_pools(await self._learnt_register_seconds())
+            await self._load_demand()
         if held != self._leading:
             logger.info("this controller leads from now on" if held else "another controller leads now")
         self._leading = held
@@ -136,6 +139,13 @@ class Controller:
             return {}
         pools = orjson.loads(text).get("pools", ()) if text else ()
         return {pool["name"]: pool["register_seconds"] for pool in pools if "register_seconds" in pool}
+
+    async def _load_demand(self) -> None:
+        """Reads what earlier controllers have recorded of the demand for pools of which it is foreseen."""
+        pools = {name: state for name, state in self._pools.items() if state.policy.forecast}
+        if pools:
+            for name, days in (await self._demand.load(pools)).items():
+                pools[name].record.load(days)
 
     async def reconcile(self) -> None:
         """Observe, plan, apply, publish. An unavailable fleet or a timeout ends the round, and is told."""
@@ -175,6 +185,7 @@ class Controller:
             state.membership.reconcile(own, registered, now)
             await self._stop_overdue(state)
             await self._apply(state.pool.name, self._plan(state, load, now))
+        await self._demand.save({name: state.record for name, state in self._pools.items() if state.policy.forecast})
         await self._publish(self._reason())
 
     def _plan(self, state: PoolState, load: Mapping[str, Any], now: float) -> Decision:
@@ -184,7 +195,7 @@ class Controller:
         leaving = sum(len(each.membership.retiring) for each in self._pools.values())
         affordable = self._ceiling.allows(costs, len(state.membership.staying), leaving)
         threads, outdated = self.settings.worker_threads, self.fleet.outdated
-        return state.plan(load, threads, now, outdated=outdated, affordable=affordable)
+        return state.plan(load, threads, now, wall_seconds=time.time(), outdated=outdated, affordable=affordable)
 
     async def _stop_overdue(self, state: PoolState) -> None:
         if overdue := state.membership.unregistered(time.monotonic()):

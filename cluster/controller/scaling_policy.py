@@ -1,11 +1,11 @@
 """The scaling policy: how many workers are wanted. A pure function of what was observed, the policy and the time.
 
 - **Demand** of this moment: the busy workers, plus enough to finish the waiting work within `drain_seconds`, a third
-  more if no worker serves it yet. No worker is started for work that will finish before the worker could be ready.
-- **Retention** for demand to come. For each fleet size, the history has when it was last needed, and the length of the
-  last gap in its demand. After its last need, a size is kept for `scale_in_delay_seconds`, or for one and a half times
-  that gap if that is longer and the gap was at most `max_gap_seconds`. So if demand comes and goes within seconds, no
-  worker is stopped only to be started again.
+  more if no worker serves it yet. No worker is started for work that the others will finish before it could be ready.
+- **Retention** for demand to come. For each fleet size, the history has when it was last needed, and the latest gaps in
+  its demand. After its last need, a size is kept for `scale_in_delay_seconds`, or for as long as would have cost the
+  least over those gaps.
+- **Forecast**: where demand recurs, workers are started before it comes (demand_forecast.py).
 - **The ceiling in dollars** bounds both, as `max_workers` does, and wins over `min_workers`. Where it leaves no room
   for workers that are busy, they are drained: they get no more tasks, and go when they have none.
 - **Workers of an older revision** are replaced: new ones first, where the bounds leave room for them, and the old ones
@@ -28,13 +28,17 @@ from cluster.controller.decision_words import (
     explain_start,
     explain_state,
 )
+from cluster.controller.demand_forecast import NOTHING_EXPECTED, Forecast
+from cluster.controller.demand_history import DemandHistory
 
-MIN_GAP_SECONDS: Final = 5.0
-"""A shorter gap in demand does not count as one."""
-RETENTION_FACTOR: Final = 1.5
-"""How much longer a size is kept than its last gap in demand."""
-UNSERVED_STEP: Final = 3
-"""While no worker is ready for the waiting work, one extra worker is wanted for every so many that it needs."""
+UNSERVED_SHARE: Final = 0.75
+"""While no worker is ready for the waiting work, it shall be done within this share of `drain_seconds`: launch times
+differ, and the first of several workers is ready sooner."""
+PATIENCE_SECONDS: Final = 25.0
+"""However soon the workers that run will be done, more are started if they have so much work each: a burst that is a
+quarter larger than was foreseen (demand_forecast.SLOT_SECONDS) needs no further workers."""
+LAUNCHED_SHARE: Final = 0.5
+"""Workers that are being launched count as so many ready ones: on average, half of their launch is over."""
 ROLL_STEP: Final = 4
 """Of workers of an older revision, one of so many is replaced at a time."""
 REPLACED: Final = "workers of an older revision get no more tasks, and go when theirs have ended."
@@ -54,6 +58,7 @@ class Observation:
         threads: threads per worker.
         outdated: workers, of whatever state, that run an older revision than new ones would.
         busy_names: the names of those of `busy`, in the same order; empty if none of them may be drained.
+        arriving: the work that came per second of the last minute, in seconds of one thread.
     """
 
     waiting: int = 0
@@ -65,6 +70,7 @@ class Observation:
     threads: int = 1
     outdated: frozenset[str] = frozenset()
     busy_names: tuple[str, ...] = ()
+    arriving: float = 0.0
 
     @property
     def workers(self) -> int:
@@ -85,9 +91,10 @@ class Policy:
         min_workers, max_workers: the bounds.
         drain_seconds: target time to finish the waiting work.
         scale_in_delay_seconds: how long workers are kept after the last demand for them.
-        max_gap_seconds: longest gap in demand that counts as recurring demand, for which workers are kept longer.
+        restart_seconds: what it costs to stop a worker and to start another later, in seconds of a worker.
         launch_seconds: how long a new worker takes until it is ready.
         minimum_billing_seconds: how long a worker is billed at least; it is kept at least this long.
+        forecast: whether workers are started for demand that is foreseen.
         affordable: how many workers the ceiling in dollars allows now; None if there is none.
     """
 
@@ -95,49 +102,16 @@ class Policy:
     max_workers: int
     drain_seconds: float = 5.0
     scale_in_delay_seconds: float = 30.0
-    max_gap_seconds: float = 30.0
+    restart_seconds: float = 30.0
     launch_seconds: float = 1.0
     minimum_billing_seconds: float = 0.0
+    forecast: bool = False
     affordable: Affordable | None = None
 
     @property
     def limit(self) -> int:
         """How many workers there may be."""
         return self.max_workers if self.affordable is None else min(self.max_workers, self.affordable.workers)
-
-
-class SizeDemand(NamedTuple):
-    """The demand for one fleet size: when it was last needed, in seconds, and the gap in demand before that (infinite
-    if there was none)."""
-
-    needed_at: float
-    gap_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DemandHistory:
-    """The demand for each fleet size; that for one worker is at index 0."""
-
-    sizes: tuple[SizeDemand, ...] = ()
-
-    def updated(self, demand: int, now: float) -> DemandHistory:
-        """The history with the demand of this moment."""
-        past = self.sizes + (SizeDemand(now, math.inf),) * (demand - len(self.sizes))
-        return DemandHistory(tuple(_needed(size, now) if n < demand else size for n, size in enumerate(past)))
-
-    def retained(self, policy: Policy, now: float) -> int:
-        """The largest fleet size that is kept for demand to come."""
-        for n in range(len(self.sizes), 0, -1):
-            needed_at, gap_seconds = self.sizes[n - 1]
-            recurring = RETENTION_FACTOR * gap_seconds if gap_seconds <= policy.max_gap_seconds else 0.0
-            if now - needed_at <= max(policy.scale_in_delay_seconds, recurring):
-                return n
-        return 0
-
-
-def _needed(size: SizeDemand, now: float) -> SizeDemand:
-    gap_seconds = now - size.needed_at
-    return SizeDemand(now, gap_seconds if gap_seconds > MIN_GAP_SECONDS else size.gap_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +139,19 @@ class Decision:
     problem: str = ""
 
 
-def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) -> Decision:
-    """Decides how many workers are wanted, and which may go."""
+def plan(
+    seen: Observation, policy: Policy, history: DemandHistory, now: float, expected: Forecast = NOTHING_EXPECTED
+) -> Decision:
+    """Decides how many workers are wanted, and which may go.
+
+    Args:
+        now: seconds of any clock, always the same.
+        expected: what is foreseen for the time in which a worker that is started now is ready.
+    """
     need = _need(seen, policy)
-    history = history.updated(min(need.workers, policy.limit), now)
-    retained = history.retained(policy, now)
-    affordable_or_not = min(policy.max_workers, max(policy.min_workers, need.workers, retained))
+    history = history.updated(min(need.workers, policy.limit), policy.restart_seconds, now)
+    retained = history.retained(policy.scale_in_delay_seconds, now)
+    affordable_or_not = min(policy.max_workers, max(policy.min_workers, need.workers, retained, expected.workers))
     wanted = min(policy.limit, affordable_or_not)
     replaced = _busy_to_replace(seen, policy, wanted)
     start, retire, rolls = _changes(seen, policy, wanted, len(replaced))
@@ -188,6 +169,7 @@ def plan(seen: Observation, policy: Policy, history: DemandHistory, now: float) 
         wanted=wanted,
         min_workers=policy.min_workers,
         max_workers=policy.limit,
+        expected=expected if expected.workers > max(need.workers, retained, policy.min_workers) else NOTHING_EXPECTED,
         ceiling=policy.affordable.ceiling if policy.affordable and policy.limit < policy.max_workers else "",
         rolls=rolls,
     )
@@ -272,20 +254,29 @@ class _Need(NamedTuple):
 
 
 def _need(seen: Observation, policy: Policy) -> _Need:
-    long_running = [work for work in seen.busy if work > policy.drain_seconds * seen.threads]
-    rest = seen.waiting_seconds + sum(work for work in seen.busy if work <= policy.drain_seconds * seen.threads)
+    # Others are free again before a new worker would be ready.
+    long_seconds = max(policy.drain_seconds, policy.launch_seconds) * seen.threads
+    long_running = [work for work in seen.busy if work > long_seconds]
+    rest = seen.waiting_seconds + sum(work for work in seen.busy if work <= long_seconds)
     # Workers for the rest, now or after their launch.
     available = seen.workers - len(long_running)
-    # Dask has no duration of a task type before its first run has finished.
-    drain = math.ceil(rest / (policy.drain_seconds * seen.threads)) or min(1, seen.waiting)
     unserved = available <= seen.launching
-    if unserved:
-        # Launch times differ, and the first of several workers is ready sooner.
-        drain += math.ceil(drain / UNSERVED_STEP)
+    target_seconds = policy.drain_seconds * (UNSERVED_SHARE if unserved else 1.0)
+    # Dask has no duration of a task type before its first run has finished.
+    drain = math.ceil(rest / (target_seconds * seen.threads)) or min(1, seen.waiting)
     # There is no use for more workers than tasks.
     drain = min(drain, math.ceil((seen.waiting + max(0, seen.tasks - len(long_running))) / seen.threads))
-    in_time = (available - seen.launching) * seen.threads * min(policy.launch_seconds, policy.drain_seconds)
-    if drain > available and rest < in_time:
-        # It is done before a new worker would be ready.
+    if drain > available and rest < _done_in_time(seen, policy, available):
         return _Need(seen.workers, rest, unserved)
     return _Need(max(len(long_running) + drain, len(seen.busy)), rest, unserved)
+
+
+def _done_in_time(seen: Observation, policy: Policy, available: int) -> float:
+    """The work that workers will have done before a new one could be ready, beside what comes until then, in seconds of
+    one thread.
+
+    Args:
+        available: workers without a long task.
+    """
+    threads = (available - seen.launching * (1 - LAUNCHED_SHARE)) * seen.threads
+    return min(PATIENCE_SECONDS * threads, policy.launch_seconds * (threads - seen.arriving))

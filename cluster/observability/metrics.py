@@ -234,7 +234,8 @@ FLEET = gauge(
 )
 POOL_WORKERS = gauge(
     "pool_workers",
-    "Workers of a pool: `wanted`, `launching`, `running`, `retiring`, and the bounds `min` and `max`.",
+    "Workers of a pool: `wanted`, `launching`, `running`, `retiring`, `expected` for demand that is foreseen, and the "
+    "bounds `min` and `max`.",
     "controller",
     pool=(),
     state=(),

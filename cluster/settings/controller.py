@@ -39,6 +39,12 @@ class ControllerSettings(SettingsGroup):
         "The same for a day, from midnight UTC: once it is spent, no worker is started, and those that "
         "run are stopped after the tasks that they have.",
     )
+    demand_forecast: bool = setting(
+        True,
+        boolean,
+        "With FLEET=ecs: whether workers are started ahead of demand that came at the same time of earlier hours, days "
+        "or weeks (docs/autoscaling.md).",
+    )
     worker_start_seconds: float = setting(
         120.0,
         seconds(1),

@@ -188,6 +188,11 @@ class Keys:
         return f"{self.prefix}:fleet{self._suffix}"
 
     @property
+    def demand_key(self) -> str:
+        """How many workers each pool needed in each minute of the last three weeks."""
+        return f"{self.prefix}:demand"
+
+    @property
     def history_key(self) -> str:
         """The history of the last day, by minutes and by blocks of ten minutes."""
         return f"{self.prefix}:history"

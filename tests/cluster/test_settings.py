@@ -305,6 +305,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "worker_memory_bytes": ("1000000", 1_000_000),
     "worker_stuck_seconds": ("0", 0.0),
     "worker_start_seconds": ("300", 300.0),
+    "demand_forecast": ("false", False),
     "drain_seconds": ("0.5", 0.5),
     "queue_limit": ("3", 3),
     "lost_worker_limit": ("100", 100),

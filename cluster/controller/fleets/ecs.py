@@ -75,20 +75,22 @@ class EcsFleet(Fleet):
                 pool.max_workers,
                 drain_seconds=60.0,
                 scale_in_delay_seconds=300.0,
-                max_gap_seconds=600.0,
+                restart_seconds=600.0,
                 launch_seconds=180.0,
                 minimum_billing_seconds=60.0,
+                forecast=self._settings.demand_forecast,
             )
         # From Fargate's properties (20 to 60 s until a worker is ready, billed for at least a minute); the values that
-        # did best with them in benchmarks/autoscaling.py.
+        # did best with them in benchmarks/autoscaling.
         return Policy(
             pool.min_workers,
             pool.max_workers,
             drain_seconds=8.0,
             scale_in_delay_seconds=1.0,
-            max_gap_seconds=60.0,
+            restart_seconds=60.0,
             launch_seconds=40.0,
             minimum_billing_seconds=60.0,
+            forecast=self._settings.demand_forecast,
         )
 
     async def cluster(self) -> WorkerCluster:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.autoscaling import Ours, Task, World, policy, simulate
+from benchmarks.autoscaling.policies import Ours, ecs_policy
+from benchmarks.autoscaling.simulation import Trace, simulate
+from benchmarks.autoscaling.world import Task, World
 from cluster.controller.cost_ceiling import RESERVED_SECONDS, Affordable, CostCeiling, Costs
-from cluster.controller.scaling_policy import DemandHistory, Observation, plan
+from cluster.controller.demand_history import DemandHistory
+from cluster.controller.scaling_policy import Observation, plan
 from tests.cluster.controller.test_scaling_policy import FARGATE, OBSERVATIONS, idle
 
 PRICES = st.floats(0.001, 50)
@@ -113,7 +116,7 @@ class Ceiled(Ours):
     """The controller's policy under a ceiling, on virtual time; the fleet costs one dollar for each worker and hour."""
 
     def __init__(self, ceiling: CostCeiling) -> None:
-        super().__init__(policy())
+        super().__init__(ecs_policy())
         self._ceiling = ceiling
         self.most = 0
         self.spent = 0.0
@@ -133,7 +136,7 @@ class Ceiled(Ours):
 def test_in_a_burst_the_fleet_costs_no_more_than_the_ceiling_of_an_hour_and_all_work_gets_done() -> None:
     burst = [Task(1.0, "short", 10.0) for _ in range(300)]
     scaler = Ceiled(CostCeiling(per_hour=7.5))
-    outcome = simulate(burst, 60.0, False, scaler)
+    outcome = simulate(Trace(burst, 60.0), scaler)
     assert scaler.most == 7
     assert len(outcome.waits) == 300
 

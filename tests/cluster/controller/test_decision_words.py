@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.controller.decision_words import duration
-from cluster.controller.scaling_policy import DemandHistory, Observation, Policy, plan
+from cluster.controller.demand_history import DemandHistory
+from cluster.controller.scaling_policy import Observation, Policy, plan
 
 LOCAL = Policy(1, 8)
 FARGATE = Policy(
-    0, 100, drain_seconds=8, scale_in_delay_seconds=1, max_gap_seconds=60, launch_seconds=40, minimum_billing_seconds=60
+    0, 100, drain_seconds=8, scale_in_delay_seconds=1, restart_seconds=60, launch_seconds=40, minimum_billing_seconds=60
 )
 OLD = (("a", 1e9), ("b", 1e9), ("c", 1e9))
 

@@ -13,11 +13,13 @@ import orjson
 import pytest
 
 from cluster.controller.cost_ceiling import CostCeiling
+from cluster.controller.demand_history import DemandHistory
+from cluster.controller.demand_store import DemandStore
 from cluster.controller.fleets import local
 from cluster.controller.fleets.fleet import Fleet, FleetUnavailable
 from cluster.controller.fleets.local import LocalFleet
 from cluster.controller.reconciler import Controller
-from cluster.controller.scaling_policy import REPLACED, Decision, DemandHistory, Policy
+from cluster.controller.scaling_policy import REPLACED, Decision, Policy
 from cluster.errors import StoreUnavailable
 from cluster.scheduling.scheduler_client import SchedulerUnavailable
 from cluster.settings import Settings
@@ -174,6 +176,28 @@ async def test_a_controller_that_takes_over_gives_workers_as_long_as_the_one_bef
     assert await second.leads()
     (state,) = second._pools.values()
     assert state.membership.register_seconds == 300.0
+
+
+async def test_a_controller_that_takes_over_knows_the_demand_that_the_one_before_has_seen(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "policy", lambda self, pool: Policy(0, 5, forecast=True))
+    (first, _), (second, _) = make(), make()
+    load = {"queued": 9, "no_worker": 0, "waiting_seconds": 0.0, "workers": []}
+
+    async def respond(*_: Any, **__: Any) -> dict[str, Any]:
+        return load
+
+    monkeypatch.setattr(first.scheduler, "call", respond)
+    await first._reconcile()
+    load["waiting_seconds"] = 200.0
+    first._demand = DemandStore(first.store)
+    await first._reconcile()
+    await second.lease.renew()
+    assert await second.leads()
+    (seen,), (known,) = (each._pools.values() for each in (first, second))
+    assert known.record.days == seen.record.days
+    assert sum(map(sum, known.record.days.values())) > 0
 
 
 async def test_a_redis_that_is_away_stops_no_workers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
