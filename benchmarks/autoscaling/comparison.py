@@ -77,12 +77,13 @@ class Row:
         return self.ours.ratio / self.adaptive.ratio
 
 
-def all_keys() -> list[Key]:
-    """All traces that are reported."""
+def all_keys(seeds: Iterable[int] = HELD_OUT) -> list[Key]:
+    """All traces, with these draws of the families."""
+    seeds = list(seeds)
     return [
         *(Key(TUNED, name) for name in tuned_traces()),
         *(Key(FIXED, name) for name in fixed_traces()),
-        *(Key(family, str(seed)) for family in FAMILIES for seed in HELD_OUT),
+        *(Key(family, str(seed)) for family in FAMILIES for seed in seeds),
     ]
 
 
