@@ -249,3 +249,21 @@ async def test_a_stream_over_another_connection_is_dask_s_own() -> None:
         stream.send("one")
         assert await client.read() == ("one",)
         await stream.close()
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 8, (8).to_bytes(8, "little") + b"\xff" * 8], ids=["length", "frames"])
+def test_what_is_no_message_closes_its_connection_alone(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        async with asyncio.timeout(PATIENCE), connected() as (server, client):
+            host, port = client.peer_address.removeprefix("tcp://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            await reader.read(8)
+            writer.write(garbage)
+            while await reader.read(1000):
+                pass
+            writer.close()
+            await check_messages(server, client)
+
+    for loop in (new_loop, asyncio.new_event_loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(body())
