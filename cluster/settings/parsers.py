@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -52,15 +54,31 @@ def at_least(minimum: float, what: str) -> Callable[[str], float]:
     return _number(minimum, float("inf"), f"{what}, {minimum:g} or more")
 
 
+MAX_PROCESSES: Final = 64
+
+
 def process_count(text: str) -> int:
-    """From 1 to 64, or `auto`: as many as this process has cores."""
+    """From 1 to MAX_PROCESSES, or `auto`: as many as this process has cores."""
     if text != "auto":
         try:
-            return integer(1, 64)(text)
+            return integer(1, MAX_PROCESSES)(text)
         except InvalidValue as invalid:
             raise InvalidValue(f"{invalid}, or auto") from None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(64, cores)
+    return min(MAX_PROCESSES, available_cores())
+
+
+def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that this process may use, of the machine's.
+
+    Args:
+        quota_file: of cgroup v2: microseconds of processor time in each period, and the period.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = quota_file.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
 def seconds(minimum: float) -> Callable[[str], float]:

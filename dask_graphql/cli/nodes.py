@@ -159,7 +159,7 @@ def api(
     else:
         count_as("api-parent")
         with multiprocess_metrics(settings, "api-") as shared:
-            from graphql_api.processes.supervisor import run_processes
+            from graphql_api.processes.command import run_processes
 
             run_processes(settings, shared)
 

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +19,9 @@ from typing import Any, Final
 
 from cluster.observability import metrics
 from cluster.observability.exposition import forget_gauges
-from cluster.observability.logs import set_up_logging
-from cluster.settings import Settings, check_public
-from cluster.system.background import BackgroundLoop
+from cluster.settings import Settings
 from cluster.system.child_processes import Child, start_child
-from cluster.system.cloudwatch_metrics import publish_metrics
 from cluster.system.counts import CountTable
-from cluster.system.liveness import BEAT_SECONDS, Liveness
 from cluster.system.process_table import Phase, ProcessTable
 from graphql_api.processes.decisions import Chooser, History, Limits, gives_up, is_able, judge
 from graphql_api.processes.listener import Listener, bind
@@ -153,11 +148,24 @@ class Supervisor:
         if place.number:
             await self._first_serves.wait()
         while True:
-            child = await self._start(place)
+            try:
+                child = await self._start(place)
+            except OSError as error:
+                # The machine has no room for one more process now.
+                if not self._first_serves.is_set():
+                    raise
+                pause = place.history.pause_after(served=False, ran_seconds=0)
+                logger.warning(
+                    "api process %d could not be started: %s; trying again in %.1f s", place.number, error, pause
+                )
+                await asyncio.sleep(pause)
+                continue
             code = await child.process.wait()
             self._clear(place)
             pause = place.history.pause_after(served=place.served, ran_seconds=time.monotonic() - place.began_at)
             if not self._first_serves.is_set() or gives_up([p.history for p in self._places], self._table.states()):
+                if place.killed_because:
+                    logger.error("api process %d cannot be started: %s", place.number, place.killed_because)
                 if not self._exit_code.done():
                     self._exit_code.set_result(code if code >= 0 else 128 - code)
                 return
@@ -184,13 +192,16 @@ class Supervisor:
                     new_session=False,
                 )
             )
-            place.channel = ours
             try:
                 place.child = await asyncio.shield(starting)
             except asyncio.CancelledError:
                 # It was started all the same, and must be stopped.
-                place.child = await starting
+                place.child, place.channel = await starting, ours
                 raise
+            except OSError:
+                ours.close()
+                raise
+        place.channel = ours
         place.handed, place.served, place.killed_because = 0, False, ""
         place.began_at = time.monotonic()
         self._table.begin(place.number, place.child.process.pid, restarts=place.starts)
@@ -255,51 +266,3 @@ class Supervisor:
             await asyncio.wait(waits)
         for place in running:
             self._clear(place)
-
-
-def run_processes(settings: Settings, folder: Path) -> None:
-    """Serves with `api_processes` processes until SIGTERM or Ctrl-C. Exits with the code of a process if none can be
-    started.
-
-    Args:
-        folder: of the metrics of all processes, for what else they share.
-
-    Raises:
-        SettingError: the api cannot listen on its port.
-    """
-    check_public(settings)
-    set_up_logging(settings, "api")
-
-    def command(number: int, channel: int) -> list[str]:
-        place = [f"--{name}={value}" for name, value in (("process", number), ("channel", channel), ("folder", folder))]
-        # As in `start_node`.
-        return [sys.executable, "-P", "-m", "dask_graphql", "api", *place]
-
-    async def body() -> int:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        supervisor = Supervisor(settings, folder, command)
-        if settings.reload_task_modules:
-            loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
-        # The gauges of this process say nothing about the api, but those of its processes do.
-        forget_gauges("api-parent", folder)
-        metrics.PROCESSES.labels("wanted").set(settings.api_processes)
-        liveness = Liveness(settings, "api")
-
-        async def beat() -> None:
-            if supervisor.serves():
-                liveness.beat()
-
-        loops = [BackgroundLoop("liveness", beat, pause_seconds=BEAT_SECONDS)]
-        for each in loops:
-            each.start()
-        try:
-            async with publish_metrics(settings, "api"):
-                return await supervisor.run(stop)
-        finally:
-            for each in loops:
-                await each.close()
-
-    if code := asyncio.run(body()):
-        sys.exit(code)

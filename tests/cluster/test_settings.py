@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cluster.errors import SettingError
 from cluster.settings import Settings, check_public, load_settings, variable_of
+from cluster.settings.parsers import available_cores
 from cluster.settings.pools import Pool, Pools
 
 
@@ -316,6 +317,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "waiting_tasks_limit": ("7", 7),
     "shutdown_seconds": ("1e1", 10.0),
     "keep_alive_seconds": ("90", 90),
+    "api_processes": ("4", 4),
     "metrics_port": ("9101", 9101),
     "metrics_host": ("10.0.0.7", "10.0.0.7"),
     "cloudwatch_namespace": ("shop/nodes", "shop/nodes"),
@@ -425,3 +427,13 @@ def test_a_ceiling_needs_the_price_of_every_pool_on_machines() -> None:
         load_settings(environment | {"DASK_GRAPHQL_POOLS": text % ""})
     priced = load_settings(environment | {"DASK_GRAPHQL_POOLS": text % ', "price_per_hour": 1.01'})
     assert priced.all_pools["gpu"].price_per_hour == 1.01
+
+
+def test_as_many_api_processes_as_cores_may_be_asked_for(tmp_path: Path) -> None:
+    assert load_settings({"DASK_GRAPHQL_API_PROCESSES": "auto"}).api_processes == available_cores()
+    with pytest.raises(SettingError, match=r"DASK_GRAPHQL_API_PROCESSES is '0'; expected a whole number .*, or auto"):
+        load_settings({"DASK_GRAPHQL_API_PROCESSES": "0"})
+    all_cores = available_cores(tmp_path / "missing")
+    for quota, cores in (("max 100000", all_cores), ("100000 100000", 1), ("50000 100000", 1)):
+        (tmp_path / "cpu.max").write_text(quota)
+        assert available_cores(tmp_path / "cpu.max") == cores
