@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from inspect import iscoroutine
 from typing import Any, Final, TypeVar
@@ -156,15 +155,24 @@ def _json_length(value: Any) -> int:
 _current: ContextVar[Answer] = ContextVar("answer")
 
 
-@contextmanager
-def counted_answer(limit: int) -> Iterator[Answer]:
-    """Counts, until the block ends, what the resolvers of one operation or of one event read and write."""
-    answer = Answer(limit)
-    token = _current.set(answer)
-    try:
-        yield answer
-    finally:
-        _current.reset(token)
+class counted_answer:
+    """Counts, until the block ends, what the resolvers of one operation or of one event read and write.
+
+    Args:
+        limit: as of `Answer`.
+    """
+
+    __slots__ = ("_answer", "_token")
+
+    def __init__(self, limit: int) -> None:
+        self._answer = Answer(limit)
+
+    def __enter__(self) -> Answer:
+        self._token = _current.set(self._answer)
+        return self._answer
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def current_answer() -> Answer:

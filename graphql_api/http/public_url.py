@@ -19,7 +19,9 @@ def public_url(request: HTTPConnection) -> str:
         return settings.public_url
     scope = request.scope
     scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
-    host = request.headers.get("host") or _address(scope.get("server"))
+    # Starlette would first make an object of the headers.
+    sent = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    host = sent or _address(scope.get("server"))
     return f"{scheme}://{host}{scope.get('root_path', '')}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 JSON: Final = "application/json"
@@ -19,20 +20,26 @@ MULTIPART: Final = "multipart/mixed;subscriptionSpec=1.0"
 clients send it with every request, for `@defer`."""
 _SUBSCRIPTION_SPEC: Final = re.compile(r'subscriptionspec\s*=\s*"?1\.0"?')
 
+KNOWN: Final = 32
+"""How many Accept headers, which have at most HEAD_BYTES, are remembered: clients send few."""
+
 _SINGLE: Final = {GRAPHQL: GRAPHQL, JSON: JSON, "application/*": JSON, "*/*": JSON}
 _ANY: Final = {**_SINGLE, EVENTS: EVENTS, "text/*": EVENTS}
 
 
+@lru_cache(KNOWN)
 def media_type(accept: str) -> str:
     """The media type of a response with one result: the best match, or `application/json` if there is none."""
     return _best(accept, _SINGLE)
 
 
+@lru_cache(KNOWN)
 def prefers_events(accept: str) -> bool:
     """Whether the client prefers an event stream to all else, so that every operation is streamed."""
     return _best(accept, _ANY) == EVENTS
 
 
+@lru_cache(KNOWN)
 def streamed_type(accept: str) -> str | None:
     """The type in which a subscription is streamed: the best of those that the client names, EVENTS or MULTIPART."""
     best, best_quality = None, 0.0

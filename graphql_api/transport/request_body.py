@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive
 
@@ -62,37 +63,42 @@ def body_reader(receive: Receive, headers: Mapping[str, str], unfinished: Unfini
             f"a body may be compressed with gzip or deflate, not {coding[:40]!r}",
             {"Accept-Encoding": "gzip, deflate"},
         )
-    bounded = _bounded(receive)
-    return _counted(bounded if coding == "identity" else _decompressed(bounded, _WINDOWS[coding]), unfinished)
+    if coding != "identity":
+        receive = _decompressed(_bounded(receive), _WINDOWS[coding])
+    return _bounded(receive, unfinished)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The body of a request.
+
+    Raises:
+        ClientDisconnect: the client is gone.
+    """
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large() -> RequestRefused:
     return RequestRefused(413, f"a request body may have at most {BODY_LIMIT_BYTES} bytes")
 
 
-def _counted(receive: Receive, unfinished: UnfinishedMessage) -> Receive:
+def _bounded(receive: Receive, unfinished: UnfinishedMessage | None = None) -> Receive:
     size = 0
 
     async def read() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if message.get("more_body", False) and not unfinished.grow_to(size):
-            raise TooManyConnections("too many bodies of requests from this address are not complete")
-        return message
-
-    return read
-
-
-def _bounded(receive: Receive) -> Receive:
-    received = 0
-
-    async def read() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > BODY_LIMIT_BYTES:
+        if size > BODY_LIMIT_BYTES:
             raise _too_large()
+        if unfinished is not None and message.get("more_body", False) and not unfinished.grow_to(size):
+            raise TooManyConnections("too many bodies of requests from this address are not complete")
         return message
 
     return read

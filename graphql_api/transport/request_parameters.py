@@ -7,20 +7,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from cluster.api_node.node import Node
 from graphql_api.auth.callers import Caller
 from graphql_api.execution.persisted_operations import PersistedOperations
 from graphql_api.transport.json import parse_json
 from graphql_api.transport.multipart_request import operation_of, parse_form, store_files
-from graphql_api.transport.request_body import RequestRefused
+from graphql_api.transport.request_body import RequestRefused, read_body
 
 OBJECTS: Final = ("variables", "extensions")
 """Parameters that are JSON objects; the query of a GET has them as JSON texts."""
 
 
-async def read_operation(request: Request, persisted: PersistedOperations, max_values: int) -> Mapping[str, Any]:
+async def read_operation(
+    request: Request, receive: Receive, persisted: PersistedOperations, max_values: int
+) -> Mapping[str, Any]:
     """The operation of an HTTP request, whose JSON has at most `max_values` values.
+
+    Args:
+        receive: reads the body of a POST.
 
     Raises:
         PublicError: it is too large, or names no persisted operation.
@@ -34,7 +40,7 @@ async def read_operation(request: Request, persisted: PersistedOperations, max_v
                 if name in operation:
                     operation[name] = parse_json(operation[name], max_values)
         else:
-            operation = parse_json(await request.body(), max_values)
+            operation = parse_json(await read_body(receive), max_values)
     except json.JSONDecodeError as error:
         raise RequestRefused(400, f"the request is not JSON: {error}") from None
     return check_operation(operation, persisted)
