@@ -5,9 +5,6 @@ Each is a place among the node's subscriptions and a watch key in Redis, so they
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from cluster.errors import TooManySubscriptions
 from cluster.system.counts import Counts, MakeCounts
 
@@ -24,18 +21,9 @@ class Waiters:
         self._limit = limit
         self._count = make_counts("waiters")
 
-    @contextmanager
-    def slots(self, account: str, count: int = 1) -> Iterator[None]:
-        """Counts the waiters of one subscription while it is open.
-
-        Raises:
-            TooManySubscriptions: as `add`.
-        """
-        self.add(account, count)
-        try:
-            yield
-        finally:
-            self.remove(account, count)
+    def slots(self, account: str, count: int = 1) -> WaiterSlots:
+        """Counts the waiters of one subscription in a `with` block, whose beginning raises what `add` raises."""
+        return WaiterSlots(self, account, count)
 
     def add(self, account: str, count: int = 1) -> None:
         """Counts the waiters of one subscription until `remove`.
@@ -55,3 +43,20 @@ class Waiters:
     def remove(self, account: str, count: int = 1) -> None:
         """Ends what `add` began."""
         self._count.add(account, -count)
+
+
+class WaiterSlots:
+    """The waiters of one subscription. A class rather than a generator, as thousands of them are open."""
+
+    __slots__ = ("_account", "_count", "_waiters")
+
+    def __init__(self, waiters: Waiters, account: str, count: int) -> None:
+        self._waiters = waiters
+        self._account = account
+        self._count = count
+
+    def __enter__(self) -> None:
+        self._waiters.add(self._account, self._count)
+
+    def __exit__(self, *_: object) -> None:
+        self._waiters.remove(self._account, self._count)

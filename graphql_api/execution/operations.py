@@ -259,21 +259,28 @@ class Operations(strawberry.Schema):
             yield await self._execute(operation, variables, context)
             return
         try:
-            results = await self._subscribe(operation, variables, context)
-            if isinstance(results, CoreResult):
-                self._documents.hide_schema(results.errors or [], operation.document, variables)
-                yield self._refused(results.errors or [], context)
+            subscribed = await self._subscribe(operation, variables, context)
+            if isinstance(subscribed, CoreResult):
+                self._documents.hide_schema(subscribed.errors or [], operation.document, variables)
+                yield self._refused(subscribed.errors or [], context)
                 return
-            async with aclosing(results):  # type: ignore[type-var]
-                async for result in results:
-                    yield self._masked(operation, variables, result, context)
+            # MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every
+            # event.
+            executor, source, execute = subscribed
+            async with aclosing(source) as events:  # type: ignore[type-var]
+                async for event in events:
+                    with counted_answer(self._answer_bytes) as answer:
+                        result = execute(executor, event)
+                        if isawaitable(result):
+                            result = await result
+                    yield self._masked(operation, variables, _bounded(result, answer), context)
         except Exception as error:  # noqa: BLE001 - as above
             yield self._masked(operation, variables, CoreResult(None, [_as_graphql(error)]), context)
 
     async def _subscribe(
         self, operation: Operation, variables: dict[str, Any] | None, context: Any
-    ) -> AsyncIterator[CoreResult] | CoreResult:
-        """The results of a subscription, or one result with its errors."""
+    ) -> tuple[Executor, AsyncIterable[Any], EventExecution] | CoreResult:
+        """The executor of a subscription, its events, and what executes them; or one result with its errors."""
         executor = self._executor(operation, variables, context)
         if isinstance(executor, list):
             return CoreResult(None, executor)
@@ -287,20 +294,7 @@ class Operations(strawberry.Schema):
         execute = operation.event_execution
         if operation.shared:
             execute = CachedExecution(self._response_cache, operation, execute, variables)
-        return self._responses(executor, source, execute)
-
-    async def _responses(
-        self, executor: Executor, source: AsyncIterable[Any], execute: EventExecution
-    ) -> AsyncIterator[CoreResult]:
-        """MapSourceToResponseEvent (GraphQL, section 6.2.3.2). Graphql-core's own copies its executor for every
-        event."""
-        async with aclosing(source) as events:  # type: ignore[type-var]
-            async for event in events:
-                with counted_answer(self._answer_bytes) as answer:
-                    result = execute(executor, event)
-                    if isawaitable(result):
-                        result = await result
-                yield _bounded(result, answer)
+        return executor, source, execute
 
 
 def _bounded(result: CoreResult, answer: Answer, *, carried_out: bool = False) -> CoreResult:

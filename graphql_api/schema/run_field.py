@@ -47,6 +47,9 @@ def run_field(task_type: TaskType, type_map: TypeMap, task: type) -> StrawberryF
                 record = await deliveries.final_record(
                     record.task_id, result=lambda: False, visible=context.caller.can_see
                 )
+            if not record.result_omitted:
+                yield task(record=record)
+                return
             async with complete_record(info, record) as complete:
                 yield task(record=complete)
 

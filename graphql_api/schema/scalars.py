@@ -8,12 +8,14 @@ import decimal
 import math
 import re
 import uuid
+from functools import lru_cache
 from typing import Any, Final, NewType
 
 import strawberry
 from graphql import GraphQLError
 from pydantic_core import to_jsonable_python
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
 from strawberry.types.scalar import ScalarDefinition
 
 from cluster.data.json_cells import JsonRow
@@ -22,7 +24,7 @@ from cluster.task_types.value_types import decimal_text, json_integer, parse_big
 from graphql_api.context import ApiInfo
 from graphql_api.schema.expires_in import ExpiresIn
 from graphql_api.schema.signed_links import HREF, Kept, file_name, signed_link
-from graphql_api.strawberry_internals import default_scalar
+from graphql_api.strawberry_internals import default_scalar, to_camel_case
 
 RFC_3339: Final = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6"
 
@@ -157,7 +159,18 @@ JSON: Final[ScalarDefinition] = strawberry.scalar(
     parse_value=lambda value: value,
 )
 
+_camel_case = lru_cache(4_096)(to_camel_case)
+
+
+class _Names(NameConverter):
+    """Strawberry's names, each made once: it makes those of all arguments and input fields again for each request."""
+
+    def apply_naming_config(self, name: str) -> str:
+        return _camel_case(name)
+
+
 CONFIG: Final = StrawberryConfig(
+    name_converter=_Names(),
     scalar_map={
         BigInt: BIG_INT,
         FileId: FILE_ID_SCALAR,
@@ -181,7 +194,7 @@ CONFIG: Final = StrawberryConfig(
         uuid.UUID: _specified(
             uuid.UUID, "A UUID: 32 hex digits with hyphens.", "https://www.rfc-editor.org/rfc/rfc9562#section-4"
         ),
-    }
+    },
 )
 
 SCALAR_NAMES: Final = frozenset(

@@ -41,6 +41,9 @@ def make_subscription(
                 if record.seq == context.last_event_id:
                     return  # a reconnected event stream whose client has received the end already
                 context.event_id = record.seq
+                if not record.result_omitted:
+                    yield task(record=record)
+                    return
                 async with complete_record(info, record) as complete:
                     yield task(record=complete)
 
