@@ -6,6 +6,7 @@ processor time of a task, summed over all processes, whether an additional one c
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import tempfile
@@ -19,8 +20,6 @@ from benchmarks.ours import Measures, Ours, delete_records, measures
 from benchmarks.processor import processor_seconds
 from benchmarks.timing import IN_FLIGHT
 from tests.system import System
-
-TASKS = 4_000
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ SIZES = tuple(
 )
 
 
-async def measure(size: Size, folder: Path, *, tasks: int = TASKS) -> list[tuple[float, float]]:
+async def measure(size: Size, folder: Path, tasks: int) -> list[tuple[float, float]]:
     """64 in flight, batches of 100 and cached submissions of all api nodes together: per second, and milliseconds of
     processor time each."""
     workers = size.workers // size.schedulers
@@ -72,6 +71,9 @@ def _spent() -> float:
 
 
 def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--tasks", type=int, default=4_000, help="tasks per measure")
+    tasks = arguments.parse_args().tasks
     print(
         "| api nodes | schedulers | workers | 64 in flight, tasks/s | ms each | batches of 100, tasks/s | ms each | "
         "cached submissions/s | ms each |"
@@ -80,7 +82,7 @@ def main() -> None:
     for size in SIZES:
         with tempfile.TemporaryDirectory(prefix="growth-") as folder:
             os.environ["DASK_CONFIG"] = f"{folder}/dask"
-            figures = asyncio.run(measure(size, Path(folder)))
+            figures = asyncio.run(measure(size, Path(folder), tasks))
         cells = " | ".join(f"{rate:,.0f} | {spent:.2f}" for rate, spent in figures)
         print(f"| {size.api_nodes} | {size.schedulers} | {size.workers} | {cells} |", flush=True)
 

@@ -13,6 +13,8 @@ LABELS: Final = 230
 NUMBERS: Final = 90
 """Room for the number behind the longest bar."""
 BAR: Final = 22
+CUT_OFF: Final = 4
+"""How many times longer than the longest bar of a system the bar of a limit may be."""
 OURS_AS: Final = {
     IN_FLIGHT: "dask-graphql, two operations",
     RUN: "dask-graphql, run over one socket",
@@ -53,7 +55,8 @@ def picture(rows: Sequence[Row]) -> str:
             continue
         if not chart.less_is_better:
             chosen.reverse()
-        longest = max((row.median for row in chosen if not row.system.startswith(LIMIT)), default=chosen[0].median)
+        systems = [row.median for row in chosen if not row.system.startswith(LIMIT)]
+        longest = max(row.median for row in chosen if not systems or row.median <= CUT_OFF * max(systems))
         parts.append(f'<text x="10" y="{y + 14}" class="head">{chart.title}</text>')
         y += 24
         for row in chosen:
@@ -78,9 +81,10 @@ def _bar(row: Row, y: int, longest: float) -> str:
     name = OURS_AS.get(row.measure, "dask-graphql") if kind == "ours" else row.system
     most = WIDTH - LABELS - NUMBERS
     width = min(float(most), max(2.0, most * row.median / longest))
+    digits = 2 if row.median < 1 else 1 if row.median < 100 else 0
     cut = "→ " if row.median > longest else ""
     return (
         f'<text x="10" y="{y + 13}">{name}</text>'
         f'<rect x="{LABELS}" y="{y + 2}" width="{width:.0f}" height="{BAR - 8}" class="{kind}"/>'
-        f'<text x="{LABELS + width + 6:.0f}" y="{y + 13}">{cut}{row.median:,.{1 if row.median < 100 else 0}f}</text>'
+        f'<text x="{LABELS + width + 6:.0f}" y="{y + 13}">{cut}{row.median:,.{digits}f}</text>'
     )
