@@ -132,7 +132,7 @@ bench-regression: $(VENV)/.test ## Fails if HEAD's change costs over 15 % more p
 bench-held: $(VENV)/.test ## Holds idle subscriptions on several api processes while new tasks run (HELD=100000 PROCESSES=2 MINUTES=10)
 	@$(BIN)/python -m benchmarks.held $(if $(HELD),--held $(HELD)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(MINUTES),--minutes $(MINUTES))
 
-bench-growth: $(VENV)/.bench ## Measures the system with 1 to 4 api nodes and workers
+bench-growth: $(VENV)/.bench ## Measures the system with more api nodes, schedulers and workers
 	@$(BIN)/python -m benchmarks.growth
 
 bench-profile: $(VENV)/.bench ## Measures the processor time of a short task in each process, and renews what docs/performance.md predicts from it
