@@ -26,7 +26,13 @@ from cluster.settings import Settings, load_settings
 from dask_graphql.dev_system import free_port
 from graphql_api import serve
 from graphql_api.app import create_app
-from graphql_api.transport import client_transport, slow_reader, uvicorn_internals, websocket_session
+from graphql_api.transport import (
+    client_transport,
+    graphql_transport_ws,
+    slow_reader,
+    uvicorn_internals,
+    websocket_session,
+)
 from tests.places import ROOT
 from tests.system import RedisServer
 
@@ -40,9 +46,8 @@ TIMES: tuple[tuple[Any, str], ...] = (
     (uvicorn_internals, "HEAD_SECONDS"),
     (uvicorn_internals, "PROXY_SILENT_SECONDS"),
     (websocket_session, "INIT_SECONDS"),
+    (graphql_transport_ws.GraphQLTransportWsSession, "keep_alive_seconds"),
 )
-PING_SECONDS = 20.0
-"""uvicorn's default for the interval of its pings, and for how long it waits for a pong."""
 
 
 @dataclass
@@ -158,9 +163,7 @@ def serve_node(speed: float) -> None:
             setattr(module, name, getattr(module, name) / speed)
     settings = load_settings()
     options = serve.server_options(settings, create_app(settings))
-    ping = PING_SECONDS / speed
-    uvicorn.run(**options | {"timeout_keep_alive": settings.keep_alive_seconds / speed, "ws_ping_interval": ping,
-                             "ws_ping_timeout": ping})  # fmt: skip
+    uvicorn.run(**options | {"timeout_keep_alive": settings.keep_alive_seconds / speed})
 
 
 def probe(url: str) -> None:
