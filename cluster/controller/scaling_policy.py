@@ -279,4 +279,5 @@ def _done_in_time(seen: Observation, policy: Policy, available: int) -> float:
         available: workers without a long task.
     """
     threads = (available - seen.launching * (1 - LAUNCHED_SHARE)) * seen.threads
-    return min(PATIENCE_SECONDS * threads, policy.launch_seconds * (threads - seen.arriving))
+    patience_seconds = max(PATIENCE_SECONDS, policy.drain_seconds)
+    return min(patience_seconds * threads, policy.launch_seconds * (threads - seen.arriving))

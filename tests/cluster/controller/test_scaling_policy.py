@@ -153,6 +153,13 @@ def test_no_worker_is_started_for_work_that_is_done_before_it_would_be_ready() -
     assert plan(replace(seen, launching=7), FARGATE, DemandHistory(), 0.0).start == 0
 
 
+def test_where_launches_take_minutes_workers_get_as_much_work_as_they_shall_do_in_time() -> None:
+    machines = replace(FARGATE, drain_seconds=60, launch_seconds=180)
+    seen = Observation(waiting=30, waiting_seconds=230.0, busy=(5.0,) * 4, tasks=4)
+    assert plan(replace(seen, waiting_seconds=200.0), machines, DemandHistory(), 0.0).start == 0
+    assert plan(seen, machines, DemandHistory(), 0.0).start == 1
+
+
 def test_a_worker_that_is_free_again_before_a_new_one_would_be_ready_holds_nothing() -> None:
     seen = Observation(waiting=1, waiting_seconds=15.0, busy=(15.0, 15.0, 15.0), tasks=3)
     assert plan(seen, FARGATE, DemandHistory(), 0.0).start == 0
