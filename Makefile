@@ -129,7 +129,7 @@ bench-compare: $(VENV)/.run ## Measures two trees in turn: commits, branches or 
 bench-regression: $(VENV)/.test ## Fails if HEAD's change costs over 15 % more processor time (a minute; BENCH_BASE=COMMIT)
 	@$(BIN)/python -m benchmarks.compare --ci
 
-bench-held: $(VENV)/.test ## Holds idle subscriptions on several api processes while new tasks run (HELD=100000 PROCESSES=2 MINUTES=10)
+bench-held: $(VENV)/.test ## Holds idle subscriptions on several api processes while new tasks run (HELD=100000 PROCESSES=6 MINUTES=10)
 	@$(BIN)/python -m benchmarks.held $(if $(HELD),--held $(HELD)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-growth: $(VENV)/.bench ## Measures the system with more api nodes, schedulers and workers

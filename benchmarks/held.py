@@ -2,7 +2,7 @@
 
 Each socket offers deflate, as browsers do, and waits for a task of its own, which is never submitted; the last ones are
 a sample that waits for one task, which is submitted at the end and must reach all of them. None may be lost. The
-sockets are held by crowd.c, from one address of loopback for each 20,000.
+sockets are held by crowd.c, in a process and from an address of loopback for each 18,000.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,8 @@ PAUSE_SECONDS: Final = 0.05
 """Between a new result and the next task."""
 SPARE_FILES: Final = 1_000
 """Files that a process needs beside its connections."""
-PER_ADDRESS: Final = 20_000
+PER_CROWD: Final = 18_000
+"""Sockets of one process of the load, each of which has an address of its own: an address has 28,000 ports."""
 MEMORY_PER_SOCKET: Final = 40_000
 """Bytes in all processes, at most; the kernel's own buffers come on top."""
 
@@ -70,23 +72,24 @@ class Held:
     sample_seconds: float
 
 
-def check_machine(held: int) -> None:
-    """Raises the limit of open files as far as it may, for the processes that are started from here.
+def check_machine(held: int, processes: int) -> None:
+    """Raises the limit of open files as far as it is needed, for the processes that are started from here.
 
     Raises:
         CannotHold: a limit of this machine is too low.
     """
-    if load.programs() is None and held > PER_ADDRESS:
-        raise CannotHold(f"more than {PER_ADDRESS:,} subscriptions need crowd.c: install a C compiler (cc)")
-    needed = held + SPARE_FILES  # one process of the load has them all
+    if load.programs() is None and held > PER_CROWD:
+        raise CannotHold(f"more than {PER_CROWD:,} subscriptions need crowd.c: install a C compiler (cc)")
+    needed = max(min(held, PER_CROWD), held // processes) + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < needed:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
         except (ValueError, OSError) as error:
             raise CannotHold(
-                f"{held:,} subscriptions need {needed:,} open files in one process, and the limit is {hard:,}: "
-                f"run it as root, or raise the limit (ulimit -Hn, LimitNOFILE): {error}"
+                f"{held:,} subscriptions on {processes} processes need {needed:,} open files in one of them, and the "
+                f"limit is {hard:,} ({error}): use {held // (hard - SPARE_FILES) + 1} processes, or raise the limit "
+                "(ulimit -Hn, LimitNOFILE)"
             ) from error
     available = psutil.virtual_memory().available
     if available < held * MEMORY_PER_SOCKET:
@@ -137,6 +140,11 @@ async def all_subscribed(system: System, held: int) -> None:
     assert found == held, f"{found} subscriptions are open, and {held} were opened"
 
 
+def crowds(sockets: int) -> list[int]:
+    """The sockets of each process of the load."""
+    return [min(PER_CROWD, sockets - begun) for begun in range(0, sockets, PER_CROWD)]
+
+
 async def measure(held: int, processes: int, minutes: float, folder: Path) -> Held:
     """Holds the subscriptions open, and ends those of the sample."""
     from cluster.task_types.registry import load_registry
@@ -154,7 +162,10 @@ async def measure(held: int, processes: int, minutes: float, folder: Path) -> He
         for _ in range(20):
             await ours.run(NUMBERS.one())
         before, began = usage_of(system), time.perf_counter()
-        async with crowd("idle", system.url, held - sample), crowd("fan", system.url, sample, task_id) as output:
+        async with AsyncExitStack() as stack:
+            for number_of_crowd, count in enumerate(crowds(held - sample), 1):
+                await stack.enter_async_context(crowd("idle", system.url, count, first_address=number_of_crowd))
+            output = await stack.enter_async_context(crowd("fan", system.url, sample, task_id))
             await all_subscribed(system, held)
             opened_seconds = time.perf_counter() - began
             print(f"  {held:,} subscriptions were opened in {opened_seconds:.0f} s", flush=True)
@@ -202,11 +213,11 @@ def _row(found: Held, name: str) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--held", type=int, default=100_000, help="subscriptions")
-    arguments.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="api processes")
+    arguments.add_argument("--processes", type=int, default=6, help="api processes")
     arguments.add_argument("--minutes", type=float, default=10)
     given = arguments.parse_args()
     try:
-        check_machine(given.held)
+        check_machine(given.held, given.processes)
     except CannotHold as error:
         raise SystemExit(f"bench-held: {error}") from None
     with tempfile.TemporaryDirectory(prefix="bench-held-") as folder:

@@ -125,12 +125,15 @@ async def held_p99_ms(ours: Ours, sockets: int, minutes: float) -> float:
 
 
 @asynccontextmanager
-async def crowd(kind: str, url: str, sockets: int, task_id: str = "") -> AsyncIterator[asyncio.StreamReader]:
+async def crowd(
+    kind: str, url: str, sockets: int, task_id: str = "", first_address: int = 1
+) -> AsyncIterator[asyncio.StreamReader]:
     """Waiting sockets in a process of their own: crowd.c, or sockets.py where no C compiler is found.
 
     Args:
         kind: `fan`, all wait for `task_id`; `idle`, each waits for a task of its own; `bare`, connections to bare.c.
         url: the address of the server, on loopback.
+        first_address: the last number of the first address on loopback that crowd.c connects from.
 
     Yields:
         the output after all wait: a line `done` when all have a result.
@@ -139,7 +142,7 @@ async def crowd(kind: str, url: str, sockets: int, task_id: str = "") -> AsyncIt
     if folder := load.programs():
         payload = orjson.dumps({"query": RESULT, "variables": {"id": task_id or "@"}}).decode()
         port = str(urlsplit(url).port)
-        command = [str(folder / "crowd"), port, str(sockets), "-" if kind == "bare" else payload]
+        command = [str(folder / "crowd"), port, str(sockets), "-" if kind == "bare" else payload, str(first_address)]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert process.stdin
     assert process.stdout

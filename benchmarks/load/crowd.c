@@ -1,6 +1,7 @@
 /* Many WebSockets that wait, as benchmarks/sockets.py does, at a tenth of its cost.
  *
  *     crowd PORT COUNT PAYLOAD     COUNT sockets with one subscription each; `@` in PAYLOAD is the socket's number in hex
+ *     crowd PORT COUNT PAYLOAD 3   likewise, from 127.0.0.3 on and with numbers that no crowd from lower addresses has
  *     crowd PORT COUNT -           COUNT bare connections that wait for any byte (bare.c sends them)
  *
  * WebSockets offer permessage-deflate, as browsers do, but cannot read compressed messages: use short results.
@@ -26,13 +27,13 @@ static struct waiter {
 } *waiters;
 
 static const char *payload;
-static int port, count, opened, waiting, done, lost, epoll;
+static int port, count, first = 1, opened, waiting, done, lost, epoll;
 
 static void subscribe(int number) {
     char text[4096], *mark = strchr(payload, '@');
     int before = mark ? (int)(mark - payload) : (int)strlen(payload), size;
     size = snprintf(text, sizeof text, "{\"id\":\"1\",\"type\":\"subscribe\",\"payload\":%.*s", before, payload);
-    if (mark) size += snprintf(text + size, sizeof text - (size_t)size, "%032x%s", number, mark + 1);
+    if (mark) size += snprintf(text + size, sizeof text - (size_t)size, "%032x%s", number + (first - 1) * PER_ADDRESS, mark + 1);
     size += snprintf(text + size, sizeof text - (size_t)size, "}");
     if ((size_t)size >= sizeof text) die("the payload is too long");
     ws_send(waiters[number].fd, TEXT, text, (size_t)size);
@@ -88,7 +89,7 @@ static void on_data(int number) {
 
 static void open_next(void) {
     struct waiter *waiter = waiters + opened;
-    waiter->fd = dial(port, 1 + opened / PER_ADDRESS);
+    waiter->fd = dial(port, first + opened / PER_ADDRESS);
     epoll_ctl(epoll, EPOLL_CTL_ADD, waiter->fd, &(struct epoll_event){EPOLLIN, {.u32 = (uint32_t)opened}});
     if (*payload == '-') {
         waiter->state = WAITING;
@@ -102,10 +103,11 @@ static void open_next(void) {
 int main(int words_count, char **words) {
     struct epoll_event events[512];
     int told_ready = 0, told_done = 0;
-    if (words_count != 4) die("expected PORT, COUNT and PAYLOAD");
+    if (words_count != 4 && words_count != 5) die("expected PORT, COUNT, PAYLOAD and perhaps the first address");
     port = atoi(words[1]);
     count = atoi(words[2]);
     payload = words[3];
+    if (words_count == 5) first = atoi(words[4]);
     raise_file_limit();
     waiters = calloc((size_t)count, sizeof *waiters);
     epoll = epoll_create1(EPOLL_CLOEXEC);
