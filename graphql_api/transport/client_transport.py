@@ -9,7 +9,7 @@ machine, writes that are not joined cost a fifth of a task's processor time in a
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from graphql_api.transport.slow_reader import abort
@@ -24,17 +24,15 @@ class LoopTurn:
     """The transports that have something to send at the end of the event loop's turn. One callback serves all: one
     result may be written to thousands of sockets in a turn."""
 
-    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurn]] = WeakKeyDictionary()
-
     def __init__(self) -> None:
         self._written: list[ClientTransport] = []
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> LoopTurn:
         """That of an event loop."""
-        turn = cls._of_loops.get(loop)
+        turn = _TURNS.get(loop)
         if turn is None:
-            turn = cls._of_loops[loop] = cls()
+            turn = _TURNS[loop] = cls()
         return turn
 
     def flush_at_end(self, transport: ClientTransport) -> None:
@@ -52,6 +50,9 @@ class LoopTurn:
             # If one failed, the others follow in the next turn.
             for transport in reversed(written):
                 self.flush_at_end(transport)
+
+
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurn]] = WeakKeyDictionary()
 
 
 class ClientTransport:
