@@ -63,7 +63,7 @@ def first_for(settings: Settings, number: int) -> Iterator[bool]:
     Args:
         number: of the order.
     """
-    done = order_path(settings).with_name("reloaded-cluster.json")
+    done = order_path(settings).with_name("reload-done.json")
     with done.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         newest = read_order(done)
