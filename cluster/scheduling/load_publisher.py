@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DECREASE_DELAY_SECONDS: Final = 0.003
 """Delay before a decrease in load is published, if a dispatcher may believe that more than half of the threads are
-occupied: it may be holding attempts back."""
+occupied: it may be holding attempts back. If nothing is left, it is published at once, as a dispatcher may hold the next
+attempt back, for nothing."""
 DELAY_SECONDS: Final = 0.05
 """Delay before anything else is published. An increase can wait, as each dispatcher counts what it has sent itself; and
 so can a decrease while there are idle threads, as a single task needs one."""
@@ -70,7 +71,8 @@ class LoadPublisher:
     def schedule(self, *, decreased: bool) -> None:
         """Publishes the load soon, at the earlier time if a message is already scheduled."""
         # With pools, the threads of one may be occupied while those of others are not.
-        urgent = decreased and (self._pools is not None or 2 * self._believed > self._scheduler.total_nthreads)
+        occupied = 1.0 if self._pools else self._believed / max(1, self._scheduler.total_nthreads)
+        urgent = decreased and occupied > 0.5
         if self._timer is not None:
             # Called for each transition of each Dask task: mostly a message is scheduled already.
             if self._urgent or not urgent:
@@ -78,6 +80,8 @@ class LoadPublisher:
             self._timer.cancel()
         self._urgent = urgent
         delay = DECREASE_DELAY_SECONDS if urgent else DELAY_SECONDS
+        if urgent and occupied >= 1 and not sum(dask_internals.count_tasks(self._scheduler)):
+            delay = 0.0
         self._timer = asyncio.get_running_loop().call_later(delay, self._publish)
 
     def _publish(self) -> None:

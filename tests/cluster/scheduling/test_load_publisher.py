@@ -13,18 +13,21 @@ from cluster.scheduling.load_publisher import DECREASE_DELAY_SECONDS, DELAY_SECO
 
 
 @pytest.mark.parametrize(
-    ("threads", "unfinished_before", "sent", "delay"),
+    ("threads", "unfinished_before", "sent", "ended", "delay"),
     [
-        (2, 0, 1, DELAY_SECONDS),
-        (2, 0, 2, DECREASE_DELAY_SECONDS),
-        (2, 1, 1, DECREASE_DELAY_SECONDS),
-        (8, 3, 1, DELAY_SECONDS),
-        (8, 3, 2, DECREASE_DELAY_SECONDS),
-        (0, 0, 1, DECREASE_DELAY_SECONDS),
+        (2, 0, 1, 1, DELAY_SECONDS),
+        (2, 0, 2, 1, DECREASE_DELAY_SECONDS),
+        (2, 1, 1, 1, DECREASE_DELAY_SECONDS),
+        (8, 3, 1, 1, DELAY_SECONDS),
+        (8, 3, 2, 1, DECREASE_DELAY_SECONDS),
+        (8, 3, 2, 5, DECREASE_DELAY_SECONDS),
+        (2, 0, 2, 2, 0.0),
+        (1, 0, 1, 1, 0.0),
+        (0, 0, 1, 1, 0.0),
     ],
 )
 async def test_a_decrease_is_published_soon_if_a_dispatcher_may_believe_that_most_threads_are_occupied(
-    monkeypatch: pytest.MonkeyPatch, threads: int, unfinished_before: int, sent: int, delay: float
+    monkeypatch: pytest.MonkeyPatch, threads: int, unfinished_before: int, sent: int, ended: int, delay: float
 ) -> None:
     published: list[Any] = []
     scheduler: Any = SimpleNamespace(
@@ -37,7 +40,7 @@ async def test_a_decrease_is_published_soon_if_a_dispatcher_may_believe_that_mos
     publisher._publish()
     for _ in range(sent):
         publisher.count_sent()
-    unfinished = unfinished_before + sent - 1
+    unfinished = unfinished_before + sent - ended
     begin = loop.time()
     publisher.schedule(decreased=False)
     publisher.schedule(decreased=True)
