@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 DECREASE_DELAY_SECONDS: Final = 0.003
 """Delay before a decrease in load is published, if a dispatcher may believe that more than half of the threads are
-occupied: it may be holding attempts back. If nothing is left, it is published at once, as a dispatcher may hold the next
-attempt back, for nothing."""
+occupied: it may be holding attempts back. If nothing is left, it is published at once, as a dispatcher may hold the
+next attempt back for nothing."""
 DELAY_SECONDS: Final = 0.05
 """Delay before anything else is published. An increase can wait, as each dispatcher counts what it has sent itself; and
 so can a decrease while there are idle threads, as a single task needs one."""

@@ -188,7 +188,9 @@ def deadly(n: int) -> int:
 
 @task
 def moody(n: int, mood: str = "quick") -> int:
-    """Mostly quick; else `slow`, for 3 s, or `deadly`, with its worker process."""
+    """Mostly quick; else `short`, for 2 ms, `slow`, for 3 s, or `deadly`, with its worker process."""
+    if mood == "short":
+        time.sleep(0.002)
     if mood == "deadly":
         os._exit(17)
     if mood == "slow":

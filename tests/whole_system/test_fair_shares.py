@@ -63,10 +63,10 @@ async def test_thousands_of_tasks_of_one_tenant_delay_another_ones_only_task_by_
     else:
         # Likewise, of batches.
         query, most = MOODY, 3 * MAX_BATCH
-        queue = [{"n": n} for n in range(QUEUE + len(others))]
+        queue = [{"n": n, "mood": "short"} for n in range(QUEUE + len(others))]
         for first in range(20_000, 20_300, 100):
             # So that the scheduler has measured how short they are.
-            warm = await submit(tenants, query, [{"n": n} for n in range(first, first + 100)], acme)
+            warm = await submit(tenants, query, [{"n": n, "mood": "short"} for n in range(first, first + 100)], acme)
             await tenants.result(warm[-1], token=acme)
     # Two clients of acme's, whose requests overtake each other.
     halves = [submit(tenants, query, queue[n : n + QUEUE // 2], acme) for n in (0, QUEUE // 2)]
