@@ -115,6 +115,9 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
         calls = self.store.calls
         self._measure()
         self._reorder()
+        # A dispatcher that has connected since the last change knows nothing yet.
+        self._load.publish_again()
+        self._load.schedule(decreased=False)
         dask_internals.trim_key_cache()
         # Keys that could not be released at once, because Dask had not yet registered that their client wants them.
         dask_internals.release_keys(self.scheduler, self._demand.cancelled_keys())
@@ -223,9 +226,11 @@ class AttemptTracker(SchedulerPlugin):  # type: ignore[misc]
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         self._starting_workers.on_registered(str(scheduler.workers[worker].name))
         self._tallies.add_worker(worker)
+        self._load.schedule(decreased=True)
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         self._tallies.remove_worker(worker)
+        self._load.schedule(decreased=False)
 
     def update_graph(
         self,

@@ -86,6 +86,30 @@ async def test_cancelled_attempts_leave_the_scheduler_and_are_no_demand(
         await link.close()
 
 
+async def test_dispatchers_know_the_threads_of_a_system_without_tasks(scheduler: tuple[Scheduler, Settings]) -> None:
+    running, settings = scheduler
+    link = SchedulerClient(settings, subscribe_to_load=True)
+    link.start()
+
+    async def knows(threads: int) -> None:
+        async with asyncio.timeout(20):
+            while link.load.threads != threads:
+                link.load_changed.clear()
+                await link.load_changed.wait()
+
+    try:
+        async with Worker(running.address, nthreads=3):
+            await knows(3)
+            later = SchedulerClient(settings, subscribe_to_load=True)
+            later.start()
+            await link.close()
+            link = later
+            await knows(3)
+        await knows(0)
+    finally:
+        await link.close()
+
+
 async def test_cancellations_wait_until_the_scheduler_is_available(
     scheduler: tuple[Scheduler, Settings], store: Store
 ) -> None:
