@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from cluster.store.record import FIELDS, FIELDS_BUT_RESULT, RESULT_AT
 
 R = TypeVar("R")
 
+_FOLDER: Final = files("cluster.store") / "scripts"
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -28,9 +31,15 @@ class Script:
 
 
 def _load(name: str) -> Script:
-    folder = files("cluster.store") / "scripts"
-    common = (
-        (folder / "_common.lua")
+    source = with_common(_common(), (_FOLDER / f"{name}.lua").read_text()).encode()
+    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+@functools.cache
+def _common() -> str:
+    """`_common.lua` with what the scripts are told of this release."""
+    return (
+        (_FOLDER / "_common.lua")
         .read_text()
         .replace("RECORD, FIELDS)", f"RECORD, {_quoted(FIELDS)})")
         .replace("RECORD, FIELDS_BUT_RESULT)", f"RECORD, {_quoted(FIELDS_BUT_RESULT)})")
@@ -41,8 +50,6 @@ def _load(name: str) -> Script:
         .replace(" EXPIRED_ERROR,", f" {_lua_text(orjson.dumps(EXPIRED).decode())},")
         .replace(" EXPIRED_MESSAGE)", f" {_lua_text(event_message(EXPIRED))})")
     )
-    source = with_common(common, (folder / f"{name}.lua").read_text()).encode()
-    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
 def _lua_text(text: str) -> str:

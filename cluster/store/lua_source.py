@@ -6,8 +6,10 @@ takes a third longer.
 
 from __future__ import annotations
 
+import functools
 import re
 from itertools import takewhile
+from typing import NamedTuple
 
 
 def with_common(common: str, script: str) -> str:
@@ -18,21 +20,33 @@ def with_common(common: str, script: str) -> str:
     of a line, or at the end of that same line.
     """
     parts = _parts(common)
-    functions = {name: text for name, text in parts if name}
+    functions = {part.name: part for part in parts if part.name}
     reached: set[str] = set()
-    unread = [script, *(text for name, text in parts if not name)]
+    unread = [_words(script), *(part.words for part in parts if not part.name)]
     while unread:
-        words = set(re.findall(r"\w+", re.sub("--.*", "", unread.pop())))
-        found = (words & functions.keys()) - reached
+        found = (unread.pop() & functions.keys()) - reached
         reached |= found
-        unread += [functions[name] for name in found]
-    kept = [text for name, text in parts if not name or name in reached]
+        unread += [functions[name].words for name in found]
+    kept = [part.text for part in parts if not part.name or part.name in reached]
     return "\n".join([*kept, script])
 
 
-def _parts(common: str) -> list[tuple[str, str]]:
-    """The functions with their names, and the other lines, without a name; no comments and no empty lines."""
-    parts: list[tuple[str, str]] = []
+class _Part(NamedTuple):
+    """A function of `common`, or another of its lines, without a name.
+
+    Attributes:
+        words: those outside of comments.
+    """
+
+    name: str
+    text: str
+    words: frozenset[str]
+
+
+@functools.lru_cache(maxsize=1)
+def _parts(common: str) -> list[_Part]:
+    """The functions and the other lines; no comments and no empty lines. All scripts share them."""
+    parts: list[_Part] = []
     lines = iter(common.splitlines())
     for line in lines:
         if not line.strip() or line.startswith("--"):
@@ -40,5 +54,9 @@ def _parts(common: str) -> list[tuple[str, str]]:
         match = re.match(r"local function (\w+)", line)
         if match and not line.endswith(" end"):
             line = "\n".join([line, *takewhile(lambda next_line: next_line != "end", lines), "end"])
-        parts.append((match[1] if match else "", line))
+        parts.append(_Part(match[1] if match else "", line, _words(line)))
     return parts
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", re.sub("--.*", "", text)))
