@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,14 @@ async def test_the_first_screen_logs_nothing_and_gets_all_that_it_asks_for(windo
         page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
         unanswered: set[Request] = set()
         page.on("request", lambda request: unanswered.add(request))
-        page.on("requestfinished", lambda request: unanswered.discard(request))
+        # Chromium does not always say when a body has ended, as of a script that a worker has.
+        page.on("response", lambda answer: unanswered.discard(answer.request))
         page.on("requestfailed", lambda request: unanswered.discard(request))
         await page.goto(f"{windows.base}{path}")
         await expect(page.locator("#root > *").first).to_be_visible()
-        await until(lambda: not unanswered)
+        with suppress(TimeoutError):
+            await until(lambda: not unanswered)
+        assert [request.url for request in unanswered] == []
         icon = await page.request.get(f"{windows.base}/favicon.ico")
         assert (icon.status, icon.headers["content-type"]) == (200, "image/x-icon")
         assert [text for text in logged if text.startswith(("error", "warning"))] == []
