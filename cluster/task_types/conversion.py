@@ -183,12 +183,17 @@ def _times(value: Any, leaf: DeclaredType) -> Any:
         )
     days = kind == "M" and (leaf.bare is datetime.date or (leaf.bare is Any and unit in ("D", "W")))
     target = "M8[D]" if days else f"{kind}8[us]"
-    exact = array.astype(target)
+    too_long = "is longer than 292,000 years" if kind == "m" else OUT_OF_RANGE
+    try:
+        exact = array.astype(target)
+    except OverflowError:  # recent releases of numpy; earlier ones give another number
+        _reject(array, _overflows(array, target), too_long)
+        raise
     changed = (exact.astype(array.dtype) != array) & ~missing
     # A cast that overflows gives another number, which does not convert back.
     overflowed = changed & (unit in ("W", "D", "h", "m", "s", "ms", "us"))
     if not days:
-        _reject(array, overflowed, "is longer than 292,000 years" if kind == "m" else OUT_OF_RANGE)
+        _reject(array, overflowed, too_long)
     _reject(array, changed, "has a time of day: declare datetime" if days else TOO_FINE)
     found = exact.tolist()
     if kind == "M":
@@ -196,6 +201,19 @@ def _times(value: Any, leaf: DeclaredType) -> Any:
         first, last = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D")
         day = exact.astype("M8[D]")
         _reject(array, ~missing & ((day < first) | (day > last)), OUT_OF_RANGE)
+    return found
+
+
+def _overflows(array: Any, target: str) -> Any:
+    """Which of the times cannot be cast."""
+    import numpy as np
+
+    found = np.zeros(np.shape(array), dtype=bool)
+    for place, value in np.ndenumerate(np.asarray(array)):
+        try:
+            value.astype(target)
+        except OverflowError:
+            found[place] = True
     return found
 
 
