@@ -137,4 +137,5 @@ class CountTable:
 
     def _find_cells(self, name: str) -> tuple[int, ...]:
         digest = hashlib.blake2b(name.encode(), digest_size=4 * ROWS, key=self._key).digest()
-        return tuple(int.from_bytes(digest[4 * row : 4 * row + 4], "little") % CELLS for row in range(ROWS))
+        # A set: where both rows lead to one cell, a client counts there once.
+        return tuple({int.from_bytes(digest[4 * row : 4 * row + 4], "little") % CELLS for row in range(ROWS)})

@@ -91,3 +91,11 @@ def test_a_process_alone_counts_as_a_dictionary_does(steps: list[tuple[str, int]
 def test_a_file_is_as_large_as_its_cells(tmp_path: Path) -> None:
     tables(tmp_path, 4)
     assert (tmp_path / "counts").stat().st_size == counts.KEY_BYTES + 6 * 8 * counts.CELLS
+
+
+def test_a_client_counts_once_where_its_cells_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "CELLS", 1)
+    CountTable.create(tmp_path / "counts", 2)
+    first, second = (CountTable(tmp_path / "counts", number).counts("sockets") for number in range(2))
+    first.add("acme", 3)
+    assert second["acme"] == 3
